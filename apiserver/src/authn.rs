@@ -1,0 +1,5 @@
+//! Authentication: who is asking.
+
+pub mod user;
+
+pub use user::UserInfo;
