@@ -1,0 +1,174 @@
+//! Slots, entries and what an append or a head query answers.
+
+use std::fmt;
+
+use bytes::Bytes;
+use rand::RngCore as _;
+
+/// The journal that a handle works on: one per logical etcd endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct LogId(pub i32);
+
+/// The place of an entry in its journal. The first entry has slot 1; 0 means "before any entry".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Slot(pub i64);
+
+impl Slot {
+    /// Before any entry: the floor of a journal without a checkpoint.
+    pub const ZERO: Self = Self(0);
+
+    /// The slot after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The random name of one entry. An append that is retried keeps it, so that its writer can tell
+/// "my row is there" from "somebody else's row is there".
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId(pub [u8; 16]);
+
+impl EntryId {
+    /// The `prev` of the very first entry.
+    pub const NIL: Self = Self([0; 16]);
+
+    /// A new random id.
+    #[must_use]
+    pub fn random() -> Self {
+        let mut bytes = [0; 16];
+        rand::rng().fill_bytes(&mut bytes);
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EntryId({self})")
+    }
+}
+
+/// The number of a reign: who owns it is named by entries, not by this crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Epoch(pub i64);
+
+/// An instance that writes, random per process start; also its member id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WriterId(pub u64);
+
+impl WriterId {
+    /// A new random id, never zero.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(rand::rng().next_u64().max(1))
+    }
+
+    /// As SQL stores it: the same 64 bits, signed.
+    #[must_use]
+    pub const fn to_sql(self) -> i64 {
+        self.0.cast_signed()
+    }
+
+    /// From the signed number that SQL stores.
+    #[must_use]
+    pub const fn from_sql(stored: i64) -> Self {
+        Self(stored.cast_unsigned())
+    }
+}
+
+impl fmt::Display for WriterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+/// One row of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it sits, at least 1.
+    pub slot: Slot,
+    /// Its random name.
+    pub id: EntryId,
+    /// The id of the entry in the slot before; [`EntryId::NIL`] for slot 1.
+    pub prev: EntryId,
+    /// Who wrote it.
+    pub writer: WriterId,
+    /// The writer's epoch.
+    pub epoch: Epoch,
+    /// The writer's wall clock, microseconds since 1970 UTC. For people; never for safety.
+    pub at_micros: i64,
+    /// First store revision that the payload creates.
+    pub first_rev: i64,
+    /// Last store revision that the payload creates; `first_rev - 1` when it creates none.
+    pub last_rev: i64,
+    /// The payload's format, chosen by the layer above.
+    pub enc: i16,
+    /// Opaque content.
+    pub payload: Bytes,
+}
+
+/// What became of an append whose outcome is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// The row is durable, and the floor was below its slot afterwards: acknowledge it.
+    Committed,
+    /// Another append holds the slot and the floor is below it. Read the slot: the same id means
+    /// that an earlier attempt of this very entry was committed.
+    SlotTaken,
+    /// The slot is at or below the floor and so does not exist: reload from the checkpoint. Nothing
+    /// may be acknowledged. A row with this entry's id may or may not be there; if an *earlier*
+    /// attempt of this entry was undecided, only the reloaded state can tell whether it counted.
+    BelowFloor {
+        /// The floor that was read.
+        floor: Slot,
+    },
+}
+
+/// The answer of one head query: all of it from the same instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Newest slot and the id in it; `None` when the journal holds no entry.
+    pub newest: Option<(Slot, EntryId)>,
+    /// The id stored at the slot that the asker has applied; `None` when no row is there or the
+    /// slot is below the floor. A different id, or `None` though `floor <= applied` and
+    /// `applied > 0`, means that the database went back in time.
+    pub at_applied: Option<EntryId>,
+    /// The checkpoint's slot, zero without one. An asker below it reloads.
+    pub floor: Slot,
+}
+
+/// What a listing found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listed {
+    /// Entries in ascending order without a gap, the first at `after + 1`; empty at the end.
+    Entries(Vec<Entry>),
+    /// The asker is below the floor and has to reload.
+    BelowFloor {
+        /// The floor that was read.
+        floor: Slot,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writer_ids_survive_the_signed_column() {
+        for id in [1, u64::MAX, 1 << 63, 42] {
+            assert_eq!(WriterId::from_sql(WriterId(id).to_sql()), WriterId(id));
+        }
+    }
+}
