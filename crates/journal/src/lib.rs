@@ -30,7 +30,7 @@
 //! with the same id, see [`Journal::entry_append`]), use clocks, sequences, advisory locks or
 //! notifications, or retry a statement that may have happened.
 //!
-//! Backends: `postgres` (also YugabyteDB), `sqlite`, `memory`; `faulty` wraps any of them
+//! Backends: `postgres` (also YugabyteDB), `sqlite`, [`memory`]; `faulty` wraps any of them
 //! and misbehaves on purpose. `endpoint` opens one from a kine endpoint URL.
 
 mod checkpoint;
@@ -39,6 +39,7 @@ mod error;
 mod identity;
 mod journal;
 mod member;
+pub mod memory;
 mod observer;
 
 pub use checkpoint::{Advanced, CheckpointMeta, Chunked, ClaimId, Claimed, KvPage, KvRow};
