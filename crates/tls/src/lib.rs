@@ -1,1 +1,48 @@
-//! tls
+//! TLS for every Helium process: loading, reloading, client certificates, and a small authority.
+//!
+//! * [`ServerTls`] serves one certificate that is reloaded when its files change. Clients may be
+//!   asked for a certificate ([`ClientAuth`]).
+//! * [`ClientCas`] holds named bundles of certificate authorities. Several may be trusted at the
+//!   handshake; *which* of them signed a client's certificate is asked later, per request, because
+//!   a front proxy and an ordinary user are told apart by exactly that.
+//! * [`ClientTls`] is the other side: how one of our processes dials a server.
+//! * [`pki`] issues certificates for single-machine use and for tests.
+//!
+//! Invariants:
+//! 1. The only cryptographic provider is `ring`, and it is always passed explicitly: a second
+//!    provider that some dependency links in can't change what is used.
+//! 2. A reload that fails keeps the last good certificate and says so; it never stops the server.
+//! 3. A certificate is never trusted because of its name alone: a name is read only from a chain
+//!    that one of the bundles has verified.
+//!
+//! What it will not do: talk to an external issuer, or store keys anywhere but in files with
+//! owner-only permissions.
+
+mod cas;
+mod client;
+mod error;
+mod identity;
+mod pem;
+pub mod pki;
+mod server;
+
+use std::sync::Arc;
+
+pub use cas::ClientCas;
+pub use client::{ClientTls, ClientTlsFiles};
+pub use error::{Error, Result};
+pub use identity::CertificateIdentity;
+pub use pem::{certificates_from_file, certificates_from_pem, key_from_file, key_from_pem};
+pub use server::{ClientAuth, ServerTls, ServerTlsFiles};
+
+/// The cryptographic provider that all our TLS uses (invariant 1).
+pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Makes [`provider`] the process default, for libraries that don't take one as an argument.
+/// Calling it again does nothing.
+pub fn install_provider() {
+    // The error only says that a default is already there, which is what we want.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+}
