@@ -1,1 +1,10 @@
-fn main() {}
+//! `helium`: see [`helium_cli`].
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    helium_cli::main()
+}

@@ -1,0 +1,48 @@
+//! The `helium` command.
+//!
+//! `helium up` runs a whole fleet in one process: one kine-shim on SQLite (or any endpoint), and
+//! one API server for each named cluster, with certificates and kubeconfigs.
+//!
+//! Rules: standard output is data or what to type next, standard error is talk. Every error has a
+//! code with a page in `docs/errors/`, and says what is wrong and what to do. Exit codes: 0 done,
+//! 1 failed, 2 wrong usage.
+
+mod error;
+mod options;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use helium_telemetry::{Chain, logging};
+
+pub use error::{Error, Result};
+pub use options::{Cluster, Command, Options, OutputFormat, UpOptions};
+pub use up::{Fleet, start};
+
+/// Reads the arguments, runs the command, and prints an error if there is one.
+pub fn main() -> ExitCode {
+    let options = Options::parse();
+    helium_tls::install_provider();
+    match run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", Chain(&error));
+            eprintln!("{}", error.remedy());
+            eprintln!("(code {}: docs/errors/{}.md)", error.code(), error.code());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> Result<()> {
+    let Options { log_filter, log_format, command } = options;
+    logging::start(log_format, &log_filter)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    match command {
+        Command::Up(options) => runtime.block_on(up::run(options)),
+    }
+}
