@@ -11,7 +11,11 @@ fn files(folder: &Path, extension: &str) -> BTreeMap<String, String> {
         .map(|entry| entry.expect("entry is readable").path())
         .filter(|path| path.extension().is_some_and(|ext| ext == extension))
         .map(|path| {
-            let name = path.file_name().expect("a file has a name").to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .expect("a file has a name")
+                .to_string_lossy()
+                .into_owned();
             let text = fs::read_to_string(&path).expect("file is readable");
             (name, text)
         })
