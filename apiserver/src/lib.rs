@@ -30,11 +30,14 @@ pub mod authn;
 pub mod authz;
 pub mod backend;
 pub mod config;
+mod host;
+mod memo;
 pub mod request_info;
 
 // Registry half.
 pub mod definitions;
 pub mod registry;
+pub mod storage;
 
 pub use backend::{ApiRequest, Backend, Body, WarningSink};
 pub use config::Config;

@@ -25,7 +25,11 @@ impl Registry {
     /// waits for that.
     pub fn start(_config: &Config, shutdown: CancellationToken) -> Arc<Self> {
         let (changes, _) = watch::channel(0);
-        Arc::new(Self { catalog: ArcSwap::default(), changes, shutdown })
+        Arc::new(Self {
+            catalog: ArcSwap::default(),
+            changes,
+            shutdown,
+        })
     }
 
     /// What is served right now. From memory; cheap enough to call for every request.

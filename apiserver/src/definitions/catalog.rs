@@ -126,7 +126,16 @@ impl ServedResource {
     /// Verbs that discovery lists for the resource itself.
     #[must_use]
     pub fn verbs(&self) -> &'static [&'static str] {
-        &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+        &[
+            "create",
+            "delete",
+            "deletecollection",
+            "get",
+            "list",
+            "patch",
+            "update",
+            "watch",
+        ]
     }
 }
 
@@ -148,7 +157,12 @@ impl Catalog {
             .iter()
             .map(|r| ((r.group.clone(), r.plural.clone()), Arc::clone(r)))
             .collect();
-        Self { generation, synced, resources, index }
+        Self {
+            generation,
+            synced,
+            resources,
+            index,
+        }
     }
 
     /// Counts up with every replacement; equal numbers mean equal content in one process.
@@ -178,6 +192,8 @@ impl Catalog {
     /// A resource by group and kind.
     #[must_use]
     pub fn find_kind(&self, group: &str, kind: &str) -> Option<&Arc<ServedResource>> {
-        self.resources.iter().find(|r| r.group == group && r.kind == kind)
+        self.resources
+            .iter()
+            .find(|r| r.group == group && r.kind == kind)
     }
 }

@@ -1,0 +1,78 @@
+//! The store: an etcd v3 endpoint (or several), as one Kubernetes API server uses it.
+//!
+//! Only the request shapes that kube-apiserver sends are used, so that everything that serves it
+//! serves us: ranges pinned to a revision, transactions that compare one `mod_revision`, watches
+//! with previous values and progress, compaction guarded by `compact_rev_key`, lease-free.
+//!
+//! Invariants:
+//! - **St1** A write is one transaction with a compare on its key's `mod_revision`; nothing is ever put
+//!   blindly.
+//! - **St2** A write whose outcome is unknown (the connection broke) is resolved by sending the same
+//!   compare again and looking at what is there, never assumed. What stays unknown is reported as
+//!   [`Error::Unavailable`] with `outcome_known == false`.
+//! - **St3** A read without a revision is linearizable. Pages after the first are pinned to the revision
+//!   of the first.
+//! - **St4** Nothing here blocks start: a store that is down is an error per call, and every call tries
+//!   again.
+//!
+//! What it will not do: cache (see [`crate::cache`]), interpret values, or write more than one object
+//! in a transaction.
+
+mod compactor;
+mod connect;
+mod error;
+mod keys;
+mod kv;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use compactor::run as run_compactor;
+pub use error::{Error, Result};
+pub use keys::{Keyspace, Prefix};
+pub use kv::{Deletion, Page, Record, Written};
+pub use watch::{Change, Update, WatchStream};
+
+use crate::config::StoreConfig;
+use connect::Endpoints;
+
+/// Time that one call may take before it counts as failed.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time that a health probe may take, as kube-apiserver's etcd check has it.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A handle to the store. Cheap to clone; all clones share their connections.
+#[derive(Clone)]
+pub struct Store {
+    endpoints: Arc<Endpoints>,
+    keys: Keyspace,
+}
+
+impl Store {
+    /// Prepares connections. None is made before the first call, so this succeeds with the store down; it
+    /// fails on unreadable certificates or no endpoint at all.
+    pub fn open(config: &StoreConfig) -> Result<Self> {
+        Ok(Self {
+            endpoints: Arc::new(Endpoints::open(config)?),
+            keys: Keyspace::new(&config.prefix),
+        })
+    }
+
+    /// Where things are stored.
+    #[must_use]
+    pub fn keys(&self) -> &Keyspace {
+        &self.keys
+    }
+
+    /// Whether the store answers a linearizable read within two seconds.
+    pub async fn health(&self) -> Result<()> {
+        let key = self.keys.health();
+        match tokio::time::timeout(HEALTH_TIMEOUT, self.get(&key)).await {
+            Ok(answer) => answer.map(|_| ()),
+            Err(_) => Err(Error::Timeout {
+                doing: "probe the store",
+            }),
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! Reading and writing objects.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use helium_etcd_proto::etcdserverpb as pb;
+use helium_etcd_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
+use helium_etcd_proto::etcdserverpb::kv_client::KvClient;
+use helium_etcd_proto::etcdserverpb::{request_op, response_op};
+use helium_etcd_proto::mvccpb;
+use tonic::transport::Channel;
+
+use super::error::{Error, Result};
+use super::{CALL_TIMEOUT, Prefix, Store};
+
+/// A key's value as the store has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The full key.
+    pub key: Bytes,
+    /// The value.
+    pub value: Bytes,
+    /// Revision of the last change: the object's resourceVersion.
+    pub revision: i64,
+}
+
+impl From<mvccpb::KeyValue> for Record {
+    fn from(kv: mvccpb::KeyValue) -> Self {
+        Self {
+            key: kv.key,
+            value: kv.value,
+            revision: kv.mod_revision,
+        }
+    }
+}
+
+/// Some records of a prefix, all as of one revision.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// In key order.
+    pub records: Vec<Record>,
+    /// The revision of which this is the state.
+    pub revision: i64,
+    /// How many keys of the range follow behind this page.
+    pub remaining: i64,
+}
+
+/// Outcome of a conditional put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// Done, at this revision.
+    Done {
+        /// The object's new resourceVersion.
+        revision: i64,
+    },
+    /// The compare failed; what is there instead, if anything.
+    Conflict {
+        /// The current record.
+        current: Option<Record>,
+    },
+}
+
+/// Outcome of a conditional deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deletion {
+    /// Done, at this revision.
+    Done {
+        /// Revision of the deletion.
+        revision: i64,
+    },
+    /// The compare failed; what is there instead, if anything.
+    Conflict {
+        /// The current record.
+        current: Option<Record>,
+    },
+}
+
+impl Store {
+    /// Reads one key, linearizably.
+    pub async fn get(&self, key: &str) -> Result<Option<Record>> {
+        let request = pb::RangeRequest {
+            key: Bytes::copy_from_slice(key.as_bytes()),
+            limit: 1,
+            ..pb::RangeRequest::default()
+        };
+        let response = self.range("read an object", request).await?;
+        Ok(response.kvs.into_iter().next().map(Record::from))
+    }
+
+    /// The store's current revision, linearizably: everything acknowledged before the call is at or
+    /// below it.
+    pub async fn current_revision(&self, prefix: &Prefix) -> Result<i64> {
+        let request = pb::RangeRequest {
+            key: Bytes::copy_from_slice(prefix.as_str().as_bytes()),
+            range_end: Prefix::end_of(prefix.as_str()).into(),
+            limit: 1,
+            keys_only: true,
+            ..pb::RangeRequest::default()
+        };
+        let response = self.range("read the current revision", request).await?;
+        Ok(header_revision(response.header.as_ref()))
+    }
+
+    /// Reads up to `limit` records (0 = all) of `scope`, a text that begins with the prefix, from the full
+    /// key `start` (or from its beginning), as of `revision` (0 = now, linearizably).
+    ///
+    /// Fails with [`Error::Compacted`] or [`Error::FutureRevision`] if that revision can't be read.
+    pub async fn page(
+        &self,
+        scope: &str,
+        start: Option<&[u8]>,
+        limit: i64,
+        revision: i64,
+    ) -> Result<Page> {
+        let request = pb::RangeRequest {
+            key: Bytes::copy_from_slice(start.unwrap_or(scope.as_bytes())),
+            range_end: Prefix::end_of(scope).into(),
+            limit,
+            revision,
+            ..pb::RangeRequest::default()
+        };
+        let response = self.range("list objects", request).await?;
+        let count = response.kvs.len() as i64;
+        let at = if revision > 0 {
+            revision
+        } else {
+            header_revision(response.header.as_ref())
+        };
+        if response.kvs.is_empty() && response.more {
+            return Err(Error::Refused {
+                doing: "list objects",
+                reason: "an empty page that says that more follows".to_owned(),
+            });
+        }
+        let remaining = if response.more {
+            (response.count - count).max(1)
+        } else {
+            0
+        };
+        Ok(Page {
+            records: response.kvs.into_iter().map(Record::from).collect(),
+            revision: at,
+            remaining,
+        })
+    }
+
+    /// Puts a value if the key doesn't exist.
+    pub async fn create(&self, key: &str, value: Bytes) -> Result<Written> {
+        self.put_if("create an object", key, 0, value).await
+    }
+
+    /// Puts a value if the key is at `expected`.
+    pub async fn update(&self, key: &str, expected: i64, value: Bytes) -> Result<Written> {
+        self.put_if("update an object", key, expected, value).await
+    }
+
+    async fn put_if(
+        &self,
+        doing: &'static str,
+        key: &str,
+        expected: i64,
+        value: Bytes,
+    ) -> Result<Written> {
+        let key = Bytes::copy_from_slice(key.as_bytes());
+        let put = request_op::Request::RequestPut(pb::PutRequest {
+            key: key.clone(),
+            value: value.clone(),
+            ..pb::PutRequest::default()
+        });
+        let (answer, resent) = self.txn_if(doing, &key, expected, put).await?;
+        Ok(match answer {
+            Outcome::Done(revision) => Written::Done { revision },
+            // St2: the first attempt's answer was lost, and what is there is what it would have
+            // written over what it expected.
+            Outcome::Failed(Some(current)) if resent && current.value == value => Written::Done {
+                revision: current.revision,
+            },
+            Outcome::Failed(current) => Written::Conflict { current },
+        })
+    }
+
+    /// Deletes a key if it is at `expected`.
+    pub async fn delete(&self, key: &str, expected: i64) -> Result<Deletion> {
+        let doing = "delete an object";
+        let key = Bytes::copy_from_slice(key.as_bytes());
+        let delete = request_op::Request::RequestDeleteRange(pb::DeleteRangeRequest {
+            key: key.clone(),
+            ..pb::DeleteRangeRequest::default()
+        });
+        let (answer, _) = self.txn_if(doing, &key, expected, delete).await?;
+        Ok(match answer {
+            Outcome::Done(revision) => Deletion::Done { revision },
+            Outcome::Failed(current) => Deletion::Conflict { current },
+        })
+    }
+
+    /// One operation under a compare of the key's `mod_revision`, else a read of the key. Also tells whether
+    /// it had to be sent again after an attempt with an unknown outcome.
+    async fn txn_if(
+        &self,
+        doing: &'static str,
+        key: &Bytes,
+        expected: i64,
+        then: request_op::Request,
+    ) -> Result<(Outcome, bool)> {
+        let request = pb::TxnRequest {
+            compare: vec![pb::Compare {
+                result: CompareResult::Equal.into(),
+                target: CompareTarget::Mod.into(),
+                key: key.clone(),
+                target_union: Some(TargetUnion::ModRevision(expected)),
+                ..pb::Compare::default()
+            }],
+            success: vec![pb::RequestOp {
+                request: Some(then),
+            }],
+            failure: vec![pb::RequestOp {
+                request: Some(request_op::Request::RequestRange(pb::RangeRequest {
+                    key: key.clone(),
+                    ..pb::RangeRequest::default()
+                })),
+            }],
+        };
+        let (response, resent) = self.txn(doing, request).await?;
+        let outcome = if response.succeeded {
+            Outcome::Done(header_revision(response.header.as_ref()))
+        } else {
+            Outcome::Failed(first_record(response))
+        };
+        Ok((outcome, resent))
+    }
+
+    pub(super) async fn txn(
+        &self,
+        doing: &'static str,
+        request: pb::TxnRequest,
+    ) -> Result<(pb::TxnResponse, bool)> {
+        let mut resent = false;
+        let response = self
+            .call(doing, true, &mut resent, |channel| {
+                let request = request.clone();
+                async move { client(channel).txn(request).await }
+            })
+            .await?;
+        Ok((response, resent))
+    }
+
+    async fn range(
+        &self,
+        doing: &'static str,
+        request: pb::RangeRequest,
+    ) -> Result<pb::RangeResponse> {
+        self.call(doing, false, &mut false, |channel| {
+            let request = request.clone();
+            async move { client(channel).range(request).await }
+        })
+        .await
+    }
+
+    pub(super) async fn compact(&self, revision: i64) -> Result<()> {
+        let request = pb::CompactionRequest {
+            revision,
+            physical: false,
+        };
+        self.call(
+            "compact the store",
+            false,
+            &mut false,
+            |channel| async move { client(channel).compact(request).await },
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Sends a call to one endpoint after the other until one answers. `resent` is set when a call
+    /// is sent again although an earlier attempt may have had its effect.
+    async fn call<T, F, Fut>(
+        &self,
+        doing: &'static str,
+        writes: bool,
+        resent: &mut bool,
+        send: F,
+    ) -> Result<T>
+    where
+        F: Fn(Channel) -> Fut,
+        Fut: Future<Output = std::result::Result<tonic::Response<T>, tonic::Status>>,
+    {
+        let attempts = async {
+            let mut left = self.endpoints.attempts();
+            loop {
+                let (at, channel) = self.endpoints.pick();
+                let error = match send(channel).await {
+                    Ok(response) => return Ok(response.into_inner()),
+                    Err(status) => Error::from_status(doing, writes, status),
+                };
+                left -= 1;
+                let Error::Unavailable { outcome_known, .. } = &error else {
+                    return Err(error);
+                };
+                self.endpoints.failed(at);
+                if left == 0 {
+                    return Err(error);
+                }
+                *resent |= !outcome_known;
+            }
+        };
+        match tokio::time::timeout(CALL_TIMEOUT, attempts).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::Timeout { doing }),
+        }
+    }
+}
+
+enum Outcome {
+    Done(i64),
+    Failed(Option<Record>),
+}
+
+fn client(channel: Channel) -> KvClient<Channel> {
+    // The store bounds its answers (we ask for pages); the client's own 4 MiB would cut them.
+    KvClient::new(channel).max_decoding_message_size(usize::MAX)
+}
+
+pub(super) fn header_revision(header: Option<&pb::ResponseHeader>) -> i64 {
+    header.map_or(0, |header| header.revision)
+}
+
+fn first_record(response: pb::TxnResponse) -> Option<Record> {
+    match response.responses.into_iter().next()?.response? {
+        response_op::Response::ResponseRange(range) => {
+            range.kvs.into_iter().next().map(Record::from)
+        }
+        _ => None,
+    }
+}
