@@ -30,7 +30,7 @@
 //! with the same id, see [`Journal::entry_append`]), use clocks, sequences, advisory locks or
 //! notifications, or retry a statement that may have happened.
 //!
-//! Backends: `postgres` (also YugabyteDB), `sqlite`, [`memory`]; `faulty` wraps any of them
+//! Backends: `postgres` (also YugabyteDB), [`sqlite`], [`memory`]; `faulty` wraps any of them
 //! and misbehaves on purpose. `endpoint` opens one from a kine endpoint URL.
 
 mod checkpoint;
@@ -41,6 +41,8 @@ mod journal;
 mod member;
 pub mod memory;
 mod observer;
+mod options;
+pub mod sqlite;
 
 pub use checkpoint::{Advanced, CheckpointMeta, Chunked, ClaimId, Claimed, KvPage, KvRow};
 pub use entry::{Appended, Entry, EntryId, Epoch, Head, Listed, LogId, Slot, WriterId};
@@ -49,3 +51,4 @@ pub use identity::{DatabaseIdentity, LogMeta, StoreSize};
 pub use journal::Journal;
 pub use member::Member;
 pub use observer::{NoObserver, StatementObserver};
+pub use options::{Options, TlsFiles};

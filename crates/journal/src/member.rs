@@ -1,6 +1,6 @@
 //! The instances that share a journal.
 
-use crate::WriterId;
+use crate::{Error, ErrorKind, Result, WriterId};
 
 /// One instance, as it describes itself.
 ///
@@ -18,4 +18,34 @@ pub struct Member {
     pub formats: Vec<i16>,
     /// Grows while the instance lives.
     pub heartbeat: i64,
+}
+
+/// Formats as the tables store them: `1,2`.
+pub(crate) fn formats_text(formats: &[i16]) -> String {
+    let texts: Vec<String> = formats.iter().map(i16::to_string).collect();
+    texts.join(",")
+}
+
+/// Formats from the tables' text.
+pub(crate) fn formats_parse(text: &str) -> Result<Vec<i16>> {
+    let parts = text.split(',').filter(|part| !part.is_empty());
+    parts
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .map_err(|error: std::num::ParseIntError| {
+            Error::new("decoding a member", ErrorKind::Corrupt).with_source(error)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_survive_their_text() {
+        for formats in [vec![], vec![1], vec![1, 2, -3]] {
+            assert_eq!(formats_parse(&formats_text(&formats)).unwrap(), formats);
+        }
+        assert!(formats_parse("1,x").is_err());
+    }
 }
