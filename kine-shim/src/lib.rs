@@ -1,1 +1,3 @@
-//! kine-shim
+//! An etcd v3 server over a SQL database.
+
+pub mod replica;
