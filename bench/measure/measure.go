@@ -1,0 +1,308 @@
+// Package measure drives servers of the etcd API with one workload (a cell) at
+// a time and compares them.
+//
+// Absolute figures depend on the machine; ratios of one run are what counts.
+// So the systems take turns, cell by cell and round by round (A B C A B C …),
+// only one is driven at a time, and every figure is the median of the rounds.
+package measure
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"helium.dev/tests/harness"
+)
+
+// System is one thing that is measured: the instances of one store.
+type System struct {
+	Name string
+	// Addresses are its client addresses; clients are spread over them.
+	Addresses []string
+	// WatchAddress is where the cell watch-other watches, while it writes
+	// through the first of Addresses. Empty: the last of Addresses, if there
+	// are several.
+	WatchAddress string
+	// PIDs are its processes, for their CPU time (descendants are included).
+	PIDs []int
+
+	runs int // how many cells ran on it: part of their keys
+}
+
+// Options say how much is measured.
+type Options struct {
+	Cells    []string
+	Clients  []int
+	Duration time.Duration // of one cell in one round
+	Rounds   int
+	Value    int // bytes
+	Keys     int // stored keys that the cells get and page read
+	// Progress is called before every measurement.
+	Progress func(text string)
+}
+
+// Sample is what one round of one cell on one system gave.
+type Sample struct {
+	Rate      float64       `json:"rate"` // answered requests per second
+	P50       time.Duration `json:"p50_ns"`
+	P99       time.Duration `json:"p99_ns"`
+	Errors    int           `json:"errors"`
+	Error     string        `json:"error,omitempty"` // the first one's text
+	ServerCPU time.Duration `json:"server_cpu_ns"`   // per request
+	ClientCPU time.Duration `json:"client_cpu_ns"`   // per request
+}
+
+// Row is one cell on one system: the rounds, and their median figure by figure.
+type Row struct {
+	Cell    string   `json:"cell"`
+	Clients int      `json:"clients"`
+	System  string   `json:"system"`
+	Median  Sample   `json:"median"`
+	Rounds  []Sample `json:"rounds"`
+	// Ratio is the rate as a share of the first system's; for watch cells,
+	// where less is better and no rate is measured, it is 0.
+	Ratio float64 `json:"ratio"`
+}
+
+// Run measures everything. A cell that fails altogether on one system is a row
+// with errors and rate 0; only a system that can't be prepared ends the run.
+func Run(ctx context.Context, systems []*System, o Options) ([]Row, error) {
+	var rows []Row
+	for _, name := range o.Cells {
+		cell, ok := cells[name]
+		if !ok {
+			return nil, fmt.Errorf("unknown cell %q: expected one of %v", name, CellNames)
+		}
+		clients := o.Clients
+		if cell.watch {
+			clients = []int{1}
+		}
+		for _, count := range clients {
+			block, err := runCell(ctx, systems, cell, count, o)
+			if err != nil {
+				return rows, err
+			}
+			rows = append(rows, block...)
+		}
+	}
+	return rows, nil
+}
+
+func runCell(ctx context.Context, systems []*System, c cell, clients int, o Options) ([]Row, error) {
+	var rows []Row
+	var taking []*System
+	for _, system := range systems {
+		if c.other && system.watchAddress() == "" {
+			continue
+		}
+		taking = append(taking, system)
+		rows = append(rows, Row{Cell: c.name, Clients: clients, System: system.Name})
+	}
+	for round := range o.Rounds {
+		for i, system := range taking {
+			if o.Progress != nil {
+				o.Progress(fmt.Sprintf("%-11s %4d clients  round %d  %s", c.name, clients, round+1, system.Name))
+			}
+			sample, err := measureOne(ctx, system, c, clients, o)
+			if err != nil {
+				return nil, fmt.Errorf("%s on %s: %w", c.name, system.Name, err)
+			}
+			rows[i].Rounds = append(rows[i].Rounds, sample)
+		}
+	}
+	for i := range rows {
+		rows[i].Median = median(rows[i].Rounds)
+		if first := rows[0].Median.Rate; !c.watch && first > 0 {
+			rows[i].Ratio = rows[i].Median.Rate / first
+		}
+	}
+	return rows, nil
+}
+
+func (s *System) watchAddress() string {
+	if s.WatchAddress == "" && len(s.Addresses) > 1 {
+		return s.Addresses[len(s.Addresses)-1]
+	}
+	return s.WatchAddress
+}
+
+// connections is how many connections a number of clients shares: as many as
+// Kubernetes' API servers of that size would have, 50 at 1,000 clients.
+func connections(clients int) int { return min(50, (clients+7)/8) }
+
+func connect(addresses []string, count int) ([]*clientv3.Client, func(), error) {
+	var all []*clientv3.Client
+	closeAll := func() {
+		for _, c := range all {
+			c.Close()
+		}
+	}
+	for i := range count {
+		c, err := clientv3.New(clientv3.Config{
+			Endpoints:   []string{addresses[i%len(addresses)]},
+			DialTimeout: 10 * time.Second,
+			Logger:      zap.NewNop(),
+		})
+		if err != nil {
+			closeAll()
+			return nil, nil, err
+		}
+		all = append(all, c)
+	}
+	return all, closeAll, nil
+}
+
+// measureOne runs a cell on a system for one round.
+func measureOne(ctx context.Context, system *System, c cell, clients int, o Options) (Sample, error) {
+	system.runs++
+	connections, closeAll, err := connect(system.Addresses, connections(clients))
+	if err != nil {
+		return Sample{}, err
+	}
+	defer closeAll()
+	load := &load{
+		options: o, system: system, connections: connections, clients: clients,
+		prefix: fmt.Sprintf("/bench/%s/%d/", c.name, system.runs),
+	}
+	if err := c.prepare(ctx, load); err != nil {
+		return Sample{}, fmt.Errorf("preparing: %w", err)
+	}
+	if c.watch {
+		return watchLatency(ctx, load, c.other)
+	}
+	return drive(ctx, load, c)
+}
+
+// drive lets every client send one request after another. A tenth of the
+// duration passes before anything is counted.
+func drive(ctx context.Context, l *load, c cell) (Sample, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	warm := l.options.Duration / 10
+	begin := time.Now().Add(warm)
+	end := begin.Add(l.options.Duration)
+
+	type outcome struct {
+		latencies []time.Duration
+		errors    int
+		first     error
+	}
+	outcomes := make([]outcome, l.clients)
+	var workers sync.WaitGroup
+	for i := range l.clients {
+		workers.Go(func() {
+			request := c.client(l, i)
+			o := &outcomes[i]
+			for ctx.Err() == nil {
+				sent := time.Now()
+				if sent.After(end) {
+					return
+				}
+				bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
+				err := request(bounded, l.connections[i%len(l.connections)])
+				cancel()
+				done := time.Now()
+				switch {
+				case err != nil:
+					o.errors++
+					if o.first == nil {
+						o.first = err
+					}
+					if o.errors > 100 {
+						return // it doesn't work here at all
+					}
+				case done.After(begin) && done.Before(end):
+					o.latencies = append(o.latencies, done.Sub(sent))
+				}
+			}
+		})
+	}
+	time.Sleep(time.Until(begin))
+	server, client := l.system.cpu(), ownCPU()
+	time.Sleep(time.Until(end))
+	server, client = l.system.cpu()-server, ownCPU()-client
+	workers.Wait()
+
+	var sample Sample
+	var latencies []time.Duration
+	for _, o := range outcomes {
+		latencies = append(latencies, o.latencies...)
+		sample.Errors += o.errors
+		if sample.Error == "" && o.first != nil {
+			sample.Error = o.first.Error()
+		}
+	}
+	sample.Rate = float64(len(latencies)) / l.options.Duration.Seconds()
+	sample.P50, sample.P99 = percentiles(latencies)
+	if n := time.Duration(len(latencies)); n > 0 {
+		sample.ServerCPU, sample.ClientCPU = server/n, client/n
+	}
+	return sample, nil
+}
+
+func (s *System) cpu() time.Duration {
+	var total time.Duration
+	for _, pid := range s.PIDs {
+		total += harness.CPU(pid)
+	}
+	return total
+}
+
+func ownCPU() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+func percentiles(latencies []time.Duration) (p50, p99 time.Duration) {
+	if len(latencies) == 0 {
+		return 0, 0
+	}
+	slices.Sort(latencies)
+	return latencies[len(latencies)/2], latencies[len(latencies)*99/100]
+}
+
+func median(samples []Sample) Sample {
+	return Sample{
+		Rate:      middle(samples, func(s Sample) float64 { return s.Rate }),
+		P50:       middle(samples, func(s Sample) time.Duration { return s.P50 }),
+		P99:       middle(samples, func(s Sample) time.Duration { return s.P99 }),
+		ServerCPU: middle(samples, func(s Sample) time.Duration { return s.ServerCPU }),
+		ClientCPU: middle(samples, func(s Sample) time.Duration { return s.ClientCPU }),
+		Errors:    sum(samples),
+		Error:     firstError(samples),
+	}
+}
+
+func middle[T float64 | time.Duration](samples []Sample, figure func(Sample) T) T {
+	var all []T
+	for _, s := range samples {
+		all = append(all, figure(s))
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+func sum(samples []Sample) (errors int) {
+	for _, s := range samples {
+		errors += s.Errors
+	}
+	return errors
+}
+
+func firstError(samples []Sample) string {
+	for _, s := range samples {
+		if s.Error != "" {
+			return s.Error
+		}
+	}
+	return ""
+}

@@ -1,0 +1,3 @@
+module helium.dev/tests/harness
+
+go 1.26
