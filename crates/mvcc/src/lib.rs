@@ -21,7 +21,7 @@
 //! batch.evaluate_forwarded(Forward, &Request) -> Result<Outcome, Error>
 //! batch.revision() / size() / is_empty() / finish() -> BatchBody
 //! // entries                                        BatchBody
-//! BatchBody::decode(Bytes) -> Result<BatchBody, DecodeError>;  body.encode() -> Bytes
+//! BatchBody::decode(&[u8]) -> Result<BatchBody, DecodeError>;  body.encode() -> Bytes
 //! body.first_revision() / last_revision() / transactions();  ENCODING: i16
 //! // state                                          State
 //! State::new() | Restore::begin(side, slot)?.row(KeyValue)….finish() -> State
@@ -42,16 +42,30 @@
 //! // checkpoints                                    Fold
 //! Fold::new() | Fold::load(side)?; fold.apply(&BatchBody)?; fold.take_rows(); fold.save() -> Bytes
 //! ```
+mod batch;
+mod body;
 mod error;
+mod history;
 mod key;
+mod keyspace;
 mod kv;
+mod range;
 mod request;
 mod response;
 mod revision;
+mod side;
+mod state;
+mod validate;
+mod view;
+mod wire;
 
-pub use error::*;
-pub use key::*;
-pub use kv::*;
+pub use batch::{Batch, Limits, MAX_LEASE_TTL};
+pub use body::{BatchBody, DecodeError, ENCODING, Operation, Transaction};
+pub use error::{Error, Result};
+pub use key::KeyRange;
+pub use kv::{Event, EventKind, KeyValue};
 pub use request::*;
 pub use response::*;
 pub use revision::*;
+pub use state::{Applied, ApplyError, HashKv, LeaseChange, Restore, State};
+pub use wire::WireError;
