@@ -30,15 +30,25 @@ pub mod authn;
 pub mod authz;
 pub mod backend;
 pub mod config;
+pub mod discovery;
+mod handler;
+pub mod health;
 mod host;
 mod memo;
+pub mod metrics;
+mod openapi;
 pub mod request_info;
+pub mod server;
+pub mod version;
 
 // Registry half.
+pub mod cache;
 pub mod definitions;
 pub mod registry;
 pub mod storage;
 
 pub use backend::{ApiRequest, Backend, Body, WarningSink};
 pub use config::Config;
+pub use handler::CatalogSource;
 pub use request_info::{RequestInfo, ResourceTarget, Verb};
+pub use server::{Running, Server};

@@ -18,6 +18,7 @@
 //! What it will not do: cache (see [`crate::cache`]), interpret values, or write more than one object
 //! in a transaction.
 
+pub mod codec;
 mod compactor;
 mod connect;
 mod error;

@@ -1,9 +1,14 @@
 //! The set of resources served right now, as one immutable snapshot.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::Value;
+use helium_apimachinery::crd::Definition;
+use helium_apimachinery::gvk::version_priority;
+use helium_apimachinery::{GroupVersion, ServedResource, ServedVersion};
+
+use super::sharing::Sharing;
 
 /// Where a resource may be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,131 +16,64 @@ pub enum Exposure {
     /// In discovery and OpenAPI everywhere: clusters register its group.
     Shared,
     /// Only on this server's own endpoint: a group that every cluster serves itself
-    /// (`coordination.k8s.io`). Kept out of the documents that an aggregator merges.
+    /// (`coordination.k8s.io`, the core group). To be kept out of the documents that an aggregator merges.
     Direct,
 }
 
-/// Who shares the objects of a kind.
+/// Rules of a kind beyond its schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SharingScope {
-    /// One set of objects for all clusters.
-    Fleet,
-    /// Each cluster has its own set.
-    PerCluster,
-}
-
-/// What happens to a namespace's shared objects when one cluster deletes the namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NamespaceDeletion {
-    /// The cluster leaves; the objects stay for the others.
-    Detach,
-    /// The cluster's own objects are deleted.
-    HomeOnly,
-    /// Refused while objects are there.
-    Block,
-}
-
-/// A printer column, as a definition declares it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
-    /// Heading.
-    pub name: String,
-    /// `string`, `integer`, `number`, `boolean` or `date`.
-    pub kind: String,
-    /// OpenAPI format hint.
-    pub format: String,
-    /// Help text.
-    pub description: String,
-    /// Above 0: only with `-o wide`.
-    pub priority: i32,
-    /// JSONPath of the cell.
-    pub json_path: String,
-}
-
-/// Where `/scale` finds its fields.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScalePaths {
-    /// JSONPath under `.spec`.
-    pub spec_replicas: String,
-    /// JSONPath under `.status`.
-    pub status_replicas: String,
-    /// JSONPath of the serialised selector, if declared.
-    pub label_selector: Option<String>,
-}
-
-/// One served version of a resource.
-#[derive(Debug, Clone)]
-pub struct ServedVersion {
-    /// Name, such as `v1`.
-    pub name: String,
-    /// Whether objects are stored in this version.
-    pub storage: bool,
-    /// Deprecation warning, when the version is deprecated.
-    pub deprecation: Option<String>,
-    /// The OpenAPI v3 schema as declared, for publishing.
-    pub schema: Arc<Value>,
-    /// Printer columns; empty means the default `Age`.
-    pub columns: Vec<Column>,
-    /// Whether `/status` is served.
-    pub status: bool,
-    /// `/scale`, when served.
-    pub scale: Option<ScalePaths>,
-    /// JSONPaths that field selectors may use beside name and namespace.
-    pub selectable_fields: Vec<String>,
+pub enum Special {
+    /// None.
+    None,
+    /// A `SharedResourceDefinition`.
+    Definition,
+    /// A `Lease`.
+    Lease,
+    /// A namespace: exists without being stored.
+    Namespace,
 }
 
 /// A resource that is served: all that discovery, OpenAPI and the registry need to know of it.
 #[derive(Debug, Clone)]
-pub struct ServedResource {
-    /// API group.
-    pub group: String,
-    /// Plural name: the path segment.
-    pub plural: String,
-    /// Singular name.
-    pub singular: String,
-    /// Kind of an object.
-    pub kind: String,
-    /// Kind of a list.
-    pub list_kind: String,
-    /// Short names.
-    pub short_names: Vec<String>,
-    /// Categories, such as `all`.
-    pub categories: Vec<String>,
-    /// Whether objects live in namespaces.
-    pub namespaced: bool,
-    /// Served versions, preferred first (Kubernetes version order).
-    pub versions: Vec<ServedVersion>,
-    /// Who may reach it where.
+pub struct Resource {
+    /// Its definition, all versions included.
+    pub definition: Arc<Definition>,
+    /// What clients see: one for each served version, preferred version first.
+    pub served: Vec<ServedResource>,
+    /// Where it may be reached.
     pub exposure: Exposure,
-    /// Fleet or per cluster.
-    pub scope: SharingScope,
-    /// Namespace guard policy.
-    pub namespace_deletion: NamespaceDeletion,
-    /// Name of the group whose rights are asked in authorization: the group itself but for
-    /// [`Exposure::Direct`] views of a shared resource.
-    pub authorization_group: String,
+    /// How clusters share it.
+    pub sharing: Sharing,
+    /// The group whose rights are asked in authorization, and under which objects are stored: the resource's own but
+    /// for [`Exposure::Direct`] views of a shared resource.
+    pub home_group: String,
+    /// Rules beyond the schema.
+    pub special: Special,
+    /// Whether the definition is being deleted: nothing may be created.
+    pub terminating: bool,
+    /// Changes whenever anything does that decides how objects are read: a cache lives as long as this stays.
+    pub fingerprint: String,
 }
 
-impl ServedResource {
-    /// The served version of that name.
+impl Resource {
+    /// API group.
     #[must_use]
-    pub fn version(&self, name: &str) -> Option<&ServedVersion> {
-        self.versions.iter().find(|version| version.name == name)
+    pub fn group(&self) -> &str {
+        &self.definition.group
     }
 
-    /// Verbs that discovery lists for the resource itself.
+    /// Plural name: the path segment.
     #[must_use]
-    pub fn verbs(&self) -> &'static [&'static str] {
-        &[
-            "create",
-            "delete",
-            "deletecollection",
-            "get",
-            "list",
-            "patch",
-            "update",
-            "watch",
-        ]
+    pub fn plural(&self) -> &str {
+        &self.definition.names.plural
+    }
+
+    /// What clients see of a version.
+    #[must_use]
+    pub fn served_version(&self, version: &str) -> Option<&ServedResource> {
+        self.served
+            .iter()
+            .find(|served| served.gvk.version == version)
     }
 }
 
@@ -144,28 +82,35 @@ impl ServedResource {
 pub struct Catalog {
     generation: u64,
     synced: bool,
-    resources: Vec<Arc<ServedResource>>,
-    index: HashMap<(String, String), Arc<ServedResource>>,
+    resources: Vec<Arc<Resource>>,
+    index: HashMap<(String, String), Arc<Resource>>,
+    shared: Vec<ServedVersion>,
+    all: Vec<ServedVersion>,
 }
 
 impl Catalog {
-    /// A snapshot of `resources`. `synced` says whether the definitions were read at least once;
-    /// before that nobody may conclude that a resource doesn't exist.
+    /// A snapshot of `resources`. `synced` says whether the definitions were read at least once; before
+    /// that nobody may conclude that a resource doesn't exist.
     #[must_use]
-    pub fn new(generation: u64, synced: bool, resources: Vec<Arc<ServedResource>>) -> Self {
+    pub fn new(generation: u64, synced: bool, resources: Vec<Arc<Resource>>) -> Self {
         let index = resources
             .iter()
-            .map(|r| ((r.group.clone(), r.plural.clone()), Arc::clone(r)))
+            .map(|r| ((r.group().to_owned(), r.plural().to_owned()), Arc::clone(r)))
             .collect();
+        let of = |wanted: &[Exposure]| {
+            served_versions(resources.iter().filter(|r| wanted.contains(&r.exposure)))
+        };
         Self {
             generation,
             synced,
-            resources,
             index,
+            shared: of(&[Exposure::Shared]),
+            all: of(&[Exposure::Shared, Exposure::Direct]),
+            resources,
         }
     }
 
-    /// Counts up with every replacement; equal numbers mean equal content in one process.
+    /// Counts up with every replacement; equal numbers mean equal content within one process.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
@@ -177,23 +122,63 @@ impl Catalog {
         self.synced
     }
 
-    /// All served resources, ordered by group and plural name.
+    /// All served resources.
     #[must_use]
-    pub fn resources(&self) -> &[Arc<ServedResource>] {
+    pub fn resources(&self) -> &[Arc<Resource>] {
         &self.resources
+    }
+
+    /// What an aggregator may see: every group and version that clusters register.
+    #[must_use]
+    pub fn shared_versions(&self) -> &[ServedVersion] {
+        &self.shared
+    }
+
+    /// What this server's own endpoint shows: the shared ones, and those that are only here. The core
+    /// group, if any, has the empty name and belongs under `/api`.
+    #[must_use]
+    pub fn all_versions(&self) -> &[ServedVersion] {
+        &self.all
     }
 
     /// A resource by group and plural name, whichever versions it has.
     #[must_use]
-    pub fn find(&self, group: &str, plural: &str) -> Option<&Arc<ServedResource>> {
+    pub fn find(&self, group: &str, plural: &str) -> Option<&Arc<Resource>> {
         self.index.get(&(group.to_owned(), plural.to_owned()))
     }
 
     /// A resource by group and kind.
     #[must_use]
-    pub fn find_kind(&self, group: &str, kind: &str) -> Option<&Arc<ServedResource>> {
+    pub fn find_kind(&self, group: &str, kind: &str) -> Option<&Arc<Resource>> {
         self.resources
             .iter()
-            .find(|r| r.group == group && r.kind == kind)
+            .find(|r| r.group() == group && r.definition.names.kind == kind)
     }
+}
+
+fn served_versions<'a>(resources: impl Iterator<Item = &'a Arc<Resource>>) -> Vec<ServedVersion> {
+    let mut by_version: BTreeMap<GroupVersion, Vec<ServedResource>> = BTreeMap::new();
+    for served in resources.flat_map(|resource| &resource.served) {
+        by_version
+            .entry(served.group_version())
+            .or_default()
+            .push(served.clone());
+    }
+    let mut versions: Vec<_> = by_version
+        .into_iter()
+        .map(|(group_version, mut resources)| {
+            resources.sort_by(|a, b| a.plural.cmp(&b.plural));
+            ServedVersion {
+                group_version,
+                resources,
+            }
+        })
+        .collect();
+    versions.sort_by(|a, b| {
+        let (a, b) = (&a.group_version, &b.group_version);
+        a.group
+            .cmp(&b.group)
+            .then_with(|| version_priority(&b.version, &a.version))
+    });
+    versions
 }

@@ -22,7 +22,12 @@ const OUTBOUND: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// The key was created or updated.
-    Put(Record),
+    Put {
+        /// What is there now.
+        record: Record,
+        /// What was there before; `None` if it was created.
+        previous: Option<Record>,
+    },
     /// The key was deleted, at this revision.
     Delete {
         /// The full key.
@@ -39,7 +44,7 @@ impl Change {
     #[must_use]
     pub fn revision(&self) -> i64 {
         match self {
-            Self::Put(record) => record.revision,
+            Self::Put { record, .. } => record.revision,
             Self::Delete { revision, .. } => *revision,
         }
     }
@@ -175,6 +180,9 @@ fn change(event: mvccpb::Event) -> Option<Change> {
             previous: event.prev_kv.map(Record::from),
         }
     } else {
-        Change::Put(Record::from(kv))
+        Change::Put {
+            record: Record::from(kv),
+            previous: event.prev_kv.map(Record::from),
+        }
     })
 }

@@ -1,0 +1,204 @@
+//! Follows the definitions: writes their status, publishes the catalog, cleans up behind deleted ones.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use helium_apimachinery::crd::Definition;
+use helium_apimachinery::meta::Object;
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::admit::{is_established, without_sharing};
+use super::catalog::{Exposure, Resource, Special};
+use super::cleanup;
+use super::conditions::{self, Candidate};
+use super::sharing::Sharing;
+use crate::cache::{Cache, Entry};
+use crate::storage::{Store, codec};
+
+/// Takes each new set of resources.
+pub type Publish = Box<dyn Fn(Vec<Arc<Resource>>) + Send + Sync>;
+
+/// How often everything is looked at again, without a change: for cleanups that wait for finalizers.
+const RECHECK: Duration = Duration::from_secs(1);
+/// How long a terminating definition's objects are watched to be gone at least, so that servers that learn late
+/// of the deletion have learnt of it.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// Derives status and catalog from the definitions.
+pub struct Controller {
+    store: Store,
+    cache: Cache,
+    builtins: Vec<Arc<Resource>>,
+    publish: Publish,
+    /// Parsed definitions by uid and generation.
+    parsed: HashMap<String, Option<Arc<Resource>>>,
+    /// Since when terminating definitions have been seen so, by uid.
+    terminating: HashMap<String, Instant>,
+}
+
+impl Controller {
+    /// A controller on top of the definitions' cache.
+    #[must_use]
+    pub fn new(store: Store, cache: Cache, builtins: Vec<Arc<Resource>>, publish: Publish) -> Self {
+        Self {
+            store,
+            cache,
+            builtins,
+            publish,
+            parsed: HashMap::new(),
+            terminating: HashMap::new(),
+        }
+    }
+
+    /// Works until cancelled.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut changed = self.cache.changes();
+        loop {
+            changed.borrow_and_update();
+            if self.cache.is_filled() {
+                let work = self.round();
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = work => {}
+                }
+            }
+            let recheck = !self.terminating.is_empty();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                // The sender lives as long as the cache that we hold.
+                _ = changed.changed() => {}
+                () = tokio::time::sleep(RECHECK), if recheck => {}
+            }
+        }
+    }
+
+    async fn round(&mut self) {
+        let entries = self.cache.snapshot("", None).entries;
+        let resources = self.parse(&entries);
+        let established: Vec<_> = entries
+            .iter()
+            .zip(&resources)
+            .filter(|(entry, _)| is_established(&entry.object))
+            .filter_map(|(_, resource)| resource.clone())
+            .collect();
+        (self.publish)(self.builtins.iter().cloned().chain(established).collect());
+
+        self.write_statuses(&entries, &resources).await;
+        self.clean_up(&entries, &resources).await;
+    }
+
+    /// The resource of each definition; `None` where what is stored is no valid definition.
+    fn parse(&mut self, entries: &[Arc<Entry>]) -> Vec<Option<Arc<Resource>>> {
+        let mut parsed = HashMap::with_capacity(entries.len());
+        let mut resources = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let fingerprint = fingerprint(&entry.object);
+            let known = self.parsed.get(&fingerprint).cloned();
+            let resource = known.unwrap_or_else(|| resource(&entry.object, &fingerprint));
+            parsed.insert(fingerprint, resource.clone());
+            let terminating = entry.object.meta("deletionTimestamp").is_some();
+            resources.push(resource.map(|resource| with_terminating(resource, terminating)));
+        }
+        self.parsed = parsed;
+        resources
+    }
+
+    async fn write_statuses(&self, entries: &[Arc<Entry>], resources: &[Option<Arc<Resource>>]) {
+        let (judged, candidates): (Vec<_>, Vec<_>) = entries
+            .iter()
+            .zip(resources)
+            .filter_map(|(entry, resource)| {
+                let definition = &resource.as_ref()?.definition;
+                Some((
+                    entry,
+                    Candidate {
+                        object: &entry.object,
+                        definition,
+                    },
+                ))
+            })
+            .unzip();
+        let statuses = conditions::evaluate(&candidates, Timestamp::now());
+        for (entry, status) in judged.into_iter().zip(statuses) {
+            let Some(status) = status else { continue };
+            let mut object = entry.object.clone();
+            object.set("status", status);
+            let key = self.cache.prefix().key(&entry.key);
+            let value = codec::encode(&object);
+            // A conflict means that the definition changed or that another server was faster: the change
+            // that made it brings us back here.
+            if let Err(error) = self.store.update(&key, entry.revision, value).await {
+                tracing::debug!(definition = entry.key, %error, "writing a status failed");
+            }
+        }
+    }
+
+    async fn clean_up(&mut self, entries: &[Arc<Entry>], resources: &[Option<Arc<Resource>>]) {
+        let mut terminating = HashMap::new();
+        for (entry, resource) in entries.iter().zip(resources) {
+            if entry.object.meta("deletionTimestamp").is_none() {
+                continue;
+            }
+            let uid = entry.object.uid().to_owned();
+            let since = self
+                .terminating
+                .get(&uid)
+                .copied()
+                .unwrap_or_else(Instant::now);
+            terminating.insert(uid, since);
+            let settled = since.elapsed() >= SETTLE;
+            let outcome = cleanup::step(
+                &self.store,
+                &self.cache,
+                entry,
+                resource.as_deref(),
+                settled,
+            )
+            .await;
+            if let Err(error) = outcome {
+                tracing::debug!(definition = entry.key, %error, "cleaning up failed");
+            }
+        }
+        self.terminating = terminating;
+    }
+}
+
+/// The same as long as the definition's spec is the same.
+fn fingerprint(object: &Object) -> String {
+    format!("{} generation {}", object.uid(), object.generation())
+}
+
+fn resource(object: &Object, fingerprint: &str) -> Option<Arc<Resource>> {
+    let spec = object.get("spec")?;
+    let parsed = Definition::parse(object.name(), &without_sharing(spec))
+        .and_then(|definition| Ok((definition, Sharing::parse(spec)?)));
+    match parsed {
+        Ok((definition, sharing)) => Some(Arc::new(Resource {
+            served: definition.served(),
+            home_group: definition.group.clone(),
+            definition: Arc::new(definition),
+            exposure: Exposure::Shared,
+            sharing,
+            special: Special::None,
+            terminating: false,
+            fingerprint: fingerprint.to_owned(),
+        })),
+        Err(error) => {
+            tracing::warn!(definition = object.name(), %error, "a stored definition is not valid");
+            None
+        }
+    }
+}
+
+fn with_terminating(resource: Arc<Resource>, terminating: bool) -> Arc<Resource> {
+    if resource.terminating == terminating {
+        return resource;
+    }
+    Arc::new(Resource {
+        terminating,
+        ..(*resource).clone()
+    })
+}
