@@ -110,7 +110,11 @@ impl RequestInfo {
             Some((verb, target)) => (verb, Some(target)),
             None => (Verb::Other(method.as_str().to_ascii_lowercase()), None),
         };
-        Self { path: path.to_owned(), verb, target }
+        Self {
+            path: path.to_owned(),
+            verb,
+            target,
+        }
     }
 
     /// Whether the request may last as long as its client wants: watches, and the streaming
@@ -118,7 +122,10 @@ impl RequestInfo {
     #[must_use]
     pub fn is_long_running(&self) -> bool {
         let streaming = |subresource: &str| {
-            matches!(subresource, "proxy" | "log" | "exec" | "attach" | "portforward")
+            matches!(
+                subresource,
+                "proxy" | "log" | "exec" | "attach" | "portforward"
+            )
         };
         self.verb == Verb::Watch
             || self

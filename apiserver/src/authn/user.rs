@@ -28,7 +28,11 @@ impl UserInfo {
     /// A user with a name and groups.
     #[must_use]
     pub fn new(name: impl Into<String>, groups: impl IntoIterator<Item = String>) -> Self {
-        Self { name: name.into(), groups: groups.into_iter().collect(), ..Self::default() }
+        Self {
+            name: name.into(),
+            groups: groups.into_iter().collect(),
+            ..Self::default()
+        }
     }
 
     /// The user of requests without a credential.
