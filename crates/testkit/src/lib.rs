@@ -1,1 +1,7 @@
-//! testkit
+//! What tests need around the code under test: servers of their own, and waiting with a bound.
+
+pub mod postgres;
+pub mod wait;
+
+pub use postgres::Postgres;
+pub use wait::wait_for;
