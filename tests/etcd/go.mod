@@ -92,3 +92,7 @@ require (
 )
 
 tool go.etcd.io/etcd/v3/tools/benchmark
+
+require helium.dev/tests/harness v0.0.0
+
+replace helium.dev/tests/harness => ../harness
