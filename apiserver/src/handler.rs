@@ -42,6 +42,7 @@ use crate::backend::{ApiRequest, Backend, Body, WarningSink};
 use crate::config::Limits;
 use crate::definitions::Catalog;
 use crate::discovery::{Audience, Library};
+use crate::duration;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::request_info::{RequestInfo, ResourceTarget, Verb, query_values};
@@ -415,7 +416,7 @@ fn deadline(query: &str, limit: Duration) -> Result<Duration, Status> {
     else {
         return Ok(limit);
     };
-    match finish::parse_duration(&wanted) {
+    match duration::parse(&wanted) {
         Some(wanted) if wanted.is_zero() => Ok(limit),
         Some(wanted) => Ok(wanted.min(limit)),
         None => Err(Status::bad_request(

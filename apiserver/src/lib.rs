@@ -29,14 +29,17 @@
 pub mod authn;
 pub mod authz;
 pub mod backend;
+pub mod command;
 pub mod config;
 pub mod discovery;
+mod duration;
 mod handler;
 pub mod health;
 mod host;
 mod memo;
 pub mod metrics;
 mod openapi;
+pub mod options;
 pub mod request_info;
 pub mod server;
 pub mod version;
