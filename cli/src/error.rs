@@ -90,6 +90,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error of listening on `address`, for `purpose`.
+    pub(crate) fn listen(address: SocketAddr, purpose: &str, source: std::io::Error) -> Self {
+        if source.kind() == std::io::ErrorKind::AddrInUse {
+            Self::PortInUse { address, purpose: purpose.to_owned() }
+        } else {
+            Self::Listen { address, source }
+        }
+    }
+
     /// The code under which the error is explained.
     pub fn code(&self) -> &'static str {
         match self {
