@@ -67,10 +67,6 @@ impl History {
     }
 
     /// The changes of a revision.
-    pub(crate) fn get(&self, revision: Revision) -> Option<&Changes> {
-        self.records.get(self.index(revision)?)
-    }
-
     pub(crate) fn get_mut(&mut self, revision: Revision) -> Option<&mut Changes> {
         let index = self.index(revision)?;
         self.records.get_mut(index)

@@ -24,7 +24,7 @@
 //! BatchBody::decode(&[u8]) -> Result<BatchBody, DecodeError>;  body.encode() -> Bytes
 //! body.first_revision() / last_revision() / transactions();  ENCODING: i16
 //! // state                                          State
-//! State::new() | Restore::begin(side, slot)?.row(KeyValue)….finish() -> State
+//! State::new() | Restore::begin(side, slot)?.row(KeyValue)… finish() -> State
 //! state.apply(Stamp, &BatchBody) -> Result<Applied, ApplyError>
 //! state.compact_step(budget) -> bool                        // more to do?
 //! state.range(&RangeRequest) / txn_read(&TxnRequest) / lease(id) / leases() / hash_kv(revision)
@@ -33,18 +33,20 @@
 //! expiry.restart_all(now, state.leases()); expiry.apply(now, &Applied)
 //! expiry.renew(now, id) / due(now, max) -> Vec<LeaseId> / remaining(now, id)
 //! // watches                                        WatchHub
-//! hub.stream_open() -> StreamId; hub.stream_close(stream)
+//! WatchHub::new(&State); hub.stream_open() -> StreamId; hub.stream_close(stream)
 //! hub.watch_create(stream, WatchRequest) / watch_cancel(stream, id) / progress_request(stream)
 //! hub.progress_tick(stream)                                 // progress_notify, at your interval
 //! hub.advance(&State, |StreamId| wake)                      // after every apply
 //! hub.poll(stream, &State) -> Poll { messages, more, closed }
-//! hub.reset(revision, |StreamId| wake)                      // memory dropped: streams end
+//! hub.reset(&State, |StreamId| wake)                         // memory dropped: streams end
 //! // checkpoints                                    Fold
 //! Fold::new() | Fold::load(side)?; fold.apply(&BatchBody)?; fold.take_rows(); fold.save() -> Bytes
 //! ```
 mod batch;
 mod body;
 mod error;
+mod expiry;
+mod fold;
 mod history;
 mod key;
 mod keyspace;
@@ -57,15 +59,21 @@ mod side;
 mod state;
 mod validate;
 mod view;
+mod watch;
 mod wire;
 
 pub use batch::{Batch, Limits, MAX_LEASE_TTL};
 pub use body::{BatchBody, DecodeError, ENCODING, Operation, Transaction};
 pub use error::{Error, Result};
+pub use expiry::Expiry;
+pub use fold::{Fold, Row};
 pub use key::KeyRange;
 pub use kv::{Event, EventKind, KeyValue};
 pub use request::*;
 pub use response::*;
 pub use revision::*;
 pub use state::{Applied, ApplyError, HashKv, LeaseChange, Restore, State};
+pub use watch::{
+    Poll, StreamId, WatchBody, WatchHub, WatchId, WatchMessage, WatchRefusal, WatchRequest,
+};
 pub use wire::WireError;

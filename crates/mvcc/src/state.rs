@@ -109,6 +109,8 @@ pub struct State {
     /// The last revision of each batch with where and when it was written, oldest first.
     stamps: VecDeque<(Revision, Stamp)>,
     compaction: compaction::Progress,
+    /// The oldest revision whose changes, and all later ones, are known; compaction aside.
+    oldest: Revision,
 }
 
 impl Default for State {
@@ -133,6 +135,7 @@ impl State {
             slot,
             stamps: VecDeque::new(),
             compaction: compaction::Progress::default(),
+            oldest: Revision::UNSET,
         }
     }
 
@@ -248,6 +251,7 @@ impl State {
                 let next = self.side.marks.revision.next();
                 let past = std::mem::replace(&mut self.history, History::starting_at(next));
                 self.compaction.retire(past);
+                self.oldest = self.side.marks.revision;
             }
             _ => {}
         }
@@ -333,10 +337,11 @@ impl State {
             .map(|(revision, changes)| (revision, changes.events()))
     }
 
-    /// The oldest revision that a watch can start from.
+    /// The oldest revision that a watch can start from: the compact revision, unless the changes
+    /// at that revision are in a checkpoint that this state was restored from.
     #[must_use]
     pub fn oldest_watchable(&self) -> Revision {
-        self.history.first().max(self.compact_revision())
+        self.oldest.max(self.compact_revision())
     }
 
     /// What is known of a lease.
@@ -403,6 +408,11 @@ impl State {
         self.keyspace
             .iter(all)
             .filter_map(|node| node.live_at(crate::keyspace::LATEST))
+    }
+
+    /// The first revision that [`changes`](Self::changes) can show.
+    pub(crate) fn history_first(&self) -> Revision {
+        self.history.first()
     }
 
     pub(crate) fn side(&self) -> &Side {
