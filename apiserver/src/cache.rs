@@ -142,6 +142,12 @@ impl Cache {
         (Self { shared }, work)
     }
 
+    /// Whether two handles are of one cache.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// The prefix that it follows.
     #[must_use]
     pub fn prefix(&self) -> &Prefix {

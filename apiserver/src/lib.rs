@@ -47,6 +47,8 @@ pub mod version;
 // Registry half.
 pub mod cache;
 pub mod definitions;
+pub mod guard;
+pub mod namespaces;
 pub mod registry;
 pub mod storage;
 

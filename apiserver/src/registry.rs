@@ -1,21 +1,86 @@
 //! From an authorised request for a resource to its answer.
+//!
+//! One generic implementation serves every kind, built-in or declared: what differs is in the resource's definition.
+//! Reads come from the watch cache or the store, as their resourceVersion asks; writes are read-change-compare-and-swap
+//! loops on one key; the rules of objects are `helium_apimachinery`'s.
+//!
+//! Invariants:
+//! - **R1** A resourceVersion is the store's revision of the object's key; of a list or bookmark, the revision of the state
+//!   that it shows. A write that changes nothing writes nothing.
+//! - **R2** An update is never lost: it is a compare on the revision that it was computed from. The cache may be the first
+//!   guess of that revision, never the last word on an error.
+//! - **R3** "Not found" is said of a resource only when the definitions have been confirmed to be fresh.
+//! - **R4** Every write carries the name of the cluster that it came through, as the server knows it; what
+//!   clients say of it is ignored.
+//! - **R5** Whatever the store does, the answer is a `Status`: 503 when nothing happened, 504 when that isn't known.
+//!
+//! What it will not do: authorise, limit, or time requests out (the server half does), apply server-side, or merge
+//! strategically.
 
-use std::sync::Arc;
+mod call;
+mod collection;
+mod create;
+mod delete;
+mod error;
+mod implied;
+mod live;
+mod negotiate;
+mod owners;
+mod read;
+mod render;
+mod scale;
+mod update;
+mod watch;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::{Response, StatusCode, header};
-use tokio::sync::watch;
+use helium_apimachinery::{ErrorList, Status};
+use http::Response;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::backend::{ApiRequest, Backend, Body};
+use crate::cache::{Cache, WindowLimits};
 use crate::config::Config;
-use crate::definitions::Catalog;
+use crate::definitions::builtin::{self, DEFINITIONS, HELIUM_GROUP};
+use crate::definitions::{Catalog, Controller, Resource};
+use crate::guard::Guard;
+use crate::storage::{self, Store};
+use call::Call;
+use live::Live;
+
+/// How long a request waits for a cache that is being filled or that has to catch up.
+const CACHE_WAIT: Duration = Duration::from_secs(3);
+
+/// The registry can't be started as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store's configuration can't work.
+    #[error("prepare the store's client")]
+    Store(#[source] storage::Error),
+    /// A built-in kind has an invalid schema: a defect of this program.
+    #[error("install the built-in kinds")]
+    Builtin(#[source] ErrorList),
+}
+
+/// The resources that are served, with their caches, by group and plural name.
+type LiveSet = HashMap<(String, String), Arc<Live>>;
 
 /// Serves every declared resource from the shared store.
 pub struct Registry {
+    store: Store,
+    cluster: String,
+    guard: Guard,
     catalog: ArcSwap<Catalog>,
-    changes: watch::Sender<u64>,
+    live: ArcSwap<LiveSet>,
+    generation: AtomicU64,
+    changes: tokio::sync::watch::Sender<u64>,
+    tasks: TaskTracker,
     shutdown: CancellationToken,
 }
 
@@ -23,13 +88,37 @@ impl Registry {
     /// Starts the registry: connects in the background, so that it succeeds with the store down
     /// too. Everything that it spawns ends when `shutdown` is cancelled; [`Registry::stopped`]
     /// waits for that.
-    pub fn start(_config: &Config, shutdown: CancellationToken) -> Arc<Self> {
-        let (changes, _) = watch::channel(0);
-        Arc::new(Self {
+    pub fn start(config: &Config, shutdown: CancellationToken) -> Result<Arc<Self>, StartError> {
+        let store = Store::open(&config.store).map_err(StartError::Store)?;
+        let builtins = builtin::resources(config.serve_namespaces).map_err(StartError::Builtin)?;
+        let registry = Arc::new(Self {
+            store: store.clone(),
+            cluster: config.cluster_name.clone(),
+            guard: Guard::new(config),
             catalog: ArcSwap::default(),
-            changes,
-            shutdown,
-        })
+            live: ArcSwap::default(),
+            generation: AtomicU64::new(0),
+            changes: tokio::sync::watch::Sender::new(0),
+            tasks: TaskTracker::new(),
+            shutdown: shutdown.clone(),
+        });
+        registry.publish(builtins.clone(), false);
+
+        let weak = Arc::downgrade(&registry);
+        let publish = Box::new(move |resources| {
+            if let Some(registry) = Weak::upgrade(&weak) {
+                registry.publish(resources, true);
+            }
+        });
+        if let Some(definitions) = registry.definitions() {
+            let controller = Controller::new(store.clone(), definitions, builtins, publish);
+            registry.tasks.spawn(controller.run(shutdown.clone()));
+        }
+        let interval = config.store.compaction_interval;
+        registry
+            .tasks
+            .spawn(storage::run_compactor(store, interval, shutdown));
+        Ok(registry)
     }
 
     /// What is served right now. From memory; cheap enough to call for every request.
@@ -41,25 +130,150 @@ impl Registry {
     /// Tells the generation of the catalog whenever it is replaced, for documents that are derived
     /// from it.
     #[must_use]
-    pub fn catalog_changes(&self) -> watch::Receiver<u64> {
+    pub fn catalog_changes(&self) -> tokio::sync::watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// Makes sure that the catalog is at least as new as this call, for whoever is about to say that a
+    /// group or resource doesn't exist. 503 or 504 if the store can't confirm it.
+    pub async fn confirm_catalog(&self) -> Result<(), Status> {
+        let Some(definitions) = self.definitions() else {
+            return Err(Status::service_unavailable("the server is starting"));
+        };
+        let current = self.store.current_revision(definitions.prefix()).await?;
+        let mut published = self.changes.subscribe();
+        definitions
+            .wait_revision(current, CACHE_WAIT)
+            .await
+            .map_err(error::unready)?;
+        // The controller publishes after each change of the cache; give the change just awaited its turn.
+        let fresh = || self.definitions_published(&definitions);
+        let publication = async {
+            while !fresh() {
+                if published.changed().await.is_err() {
+                    break;
+                }
+            }
+        };
+        match tokio::time::timeout(CACHE_WAIT, publication).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Status::service_unavailable(
+                "the definitions are still being read",
+            )),
+        }
+    }
+
+    /// Whether the store answers.
+    pub async fn store_health(&self) -> storage::Result<()> {
+        self.store.health().await
     }
 
     /// Waits until everything that was spawned has ended, after the token was cancelled.
     pub async fn stopped(&self) {
         self.shutdown.cancelled().await;
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn definitions(&self) -> Option<Cache> {
+        self.find(HELIUM_GROUP, DEFINITIONS)
+            .map(|live| live.cache.clone())
+    }
+
+    /// Whether every definition that the cache holds as established is in the catalog, as it is now.
+    fn definitions_published(&self, definitions: &Cache) -> bool {
+        let catalog = self.catalog.load();
+        catalog.synced() && catalog.matches(&definitions.snapshot("", None).entries)
+    }
+
+    fn find(&self, group: &str, plural: &str) -> Option<Arc<Live>> {
+        self.live
+            .load()
+            .get(&(group.to_owned(), plural.to_owned()))
+            .cloned()
+    }
+
+    /// Finds a resource; one that isn't known is looked for in fresh definitions (R3).
+    async fn find_confirmed(&self, group: &str, plural: &str) -> Result<Option<Arc<Live>>, Status> {
+        if let Some(live) = self.find(group, plural) {
+            return Ok(Some(live));
+        }
+        self.confirm_catalog().await?;
+        Ok(self.find(group, plural))
+    }
+
+    /// Replaces catalog and caches. A cache stays as long as its resource's fingerprint does.
+    fn publish(&self, resources: Vec<Arc<Resource>>, synced: bool) {
+        let old = self.live.load_full();
+        let mut new = LiveSet::with_capacity(resources.len());
+        for resource in &resources {
+            let key = (resource.group().to_owned(), resource.plural().to_owned());
+            let live = match old.get(&key) {
+                Some(live) if Arc::ptr_eq(&live.resource, resource) => Arc::clone(live),
+                Some(live) if live.resource.fingerprint == resource.fingerprint => {
+                    Arc::new(live.with_resource(Arc::clone(resource)))
+                }
+                _ => Arc::new(self.open(Arc::clone(resource))),
+            };
+            new.insert(key, live);
+        }
+        let unchanged = self.catalog.load().synced() == synced
+            && old.len() == new.len()
+            && new.iter().all(|(key, live)| {
+                old.get(key)
+                    .is_some_and(|old| Arc::ptr_eq(&old.resource, &live.resource))
+            });
+        if unchanged {
+            return;
+        }
+        for (key, live) in old.iter() {
+            let kept = new.get(key).is_some_and(|new| new.shares_cache_with(live));
+            if !kept {
+                live.stop();
+            }
+        }
+        self.live.store(Arc::new(new));
+        let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
+        self.catalog
+            .store(Arc::new(Catalog::new(generation, synced, resources)));
+        self.changes.send_replace(generation);
+        tracing::debug!(generation, "published the catalog");
+    }
+
+    fn open(&self, resource: Arc<Resource>) -> Live {
+        let stop = self.shutdown.child_token();
+        let cluster = live::cluster_segment(&resource, &self.cluster);
+        let prefix = self
+            .store
+            .keys()
+            .resource(&resource.home_group, resource.plural(), cluster);
+        let decoder = Box::new(live::Reader::new(&resource));
+        let limits = WindowLimits::default();
+        let (cache, work) = Cache::start(self.store.clone(), prefix, decoder, limits, stop.clone());
+        self.tasks.spawn(work);
+        Live::new(resource, cache, stop)
     }
 }
 
 #[async_trait]
 impl Backend for Registry {
-    async fn handle(&self, _request: ApiRequest) -> Response<Body> {
-        let mut response = Response::new(Body::from("the server is starting\n"));
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, http::HeaderValue::from_static("1"));
-        response
+    async fn handle(&self, request: ApiRequest) -> Response<Body> {
+        let target = &request.target;
+        let unknown = match self.find_confirmed(&target.group, &target.resource).await {
+            Ok(Some(live)) => match Call::new(self, live, &request) {
+                Ok(Some(call)) => {
+                    return call
+                        .run()
+                        .await
+                        .unwrap_or_else(|status| error::response(&status));
+                }
+                Ok(None) => None,
+                Err(status) => Some(status),
+            },
+            Ok(None) => None,
+            Err(status) => Some(status),
+        };
+        unknown.map_or_else(error::unknown_path, |status| error::response(&status))
     }
 
     fn is_started(&self) -> bool {

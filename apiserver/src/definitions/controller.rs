@@ -167,7 +167,7 @@ impl Controller {
 }
 
 /// The same as long as the definition's spec is the same.
-fn fingerprint(object: &Object) -> String {
+pub(super) fn fingerprint(object: &Object) -> String {
     format!("{} generation {}", object.uid(), object.generation())
 }
 

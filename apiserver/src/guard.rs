@@ -1,0 +1,97 @@
+//! Keeps clusters from harming each other's shared objects, without their meaning to.
+//!
+//! A cluster's own controllers treat whatever its API shows as the cluster's: its namespace controller deletes everything
+//! in a namespace that goes away, its garbage collector deletes objects whose owners it can't find. Both are
+//! told by their user names; what they ask is answered in a way that lets the *cluster* go on while the shared
+//! objects stay.
+//!
+//! Invariants:
+//! - **G1** Only those identities are guarded: what an administrator asks, an administrator gets.
+//! - **G2** What a guard answers for a namespace that a cluster leaves is answered from memory, so that no cluster's
+//!   namespaces hang when the store is down.
+//! - **G3** Where a cluster runs all its controllers under one identity, the kind of call tells them apart: calls on
+//!   a collection inside a namespace are the namespace controller's, those on single objects the garbage collector's.
+//!
+//! What it will not do: decide who may do what; requests were authorised before.
+
+use crate::authn::UserInfo;
+use crate::backend::ApiRequest;
+use crate::config::Config;
+use crate::definitions::{NamespaceDeletion, Resource};
+use crate::request_info::Verb;
+
+/// The identity of a controller manager whose controllers don't have their own.
+const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
+
+/// What is to be done about a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: serve it.
+    Pass,
+    /// Answer as if there was nothing to list or delete, and change nothing.
+    NothingThere,
+    /// Refuse it, with this explanation.
+    Refused(&'static str),
+}
+
+/// Knows the identities that are guarded.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    namespace_controllers: Vec<String>,
+    garbage_collectors: Vec<String>,
+}
+
+impl Guard {
+    /// A guard for the identities that the configuration names.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            namespace_controllers: config.namespace_controllers.clone(),
+            garbage_collectors: config.garbage_collectors.clone(),
+        }
+    }
+
+    /// Judges a request for a resource.
+    #[must_use]
+    pub fn judge(&self, request: &ApiRequest, resource: &Resource) -> Verdict {
+        let namespaced = resource.definition.scope.is_namespaced();
+        if !namespaced || request.target.namespace.is_none() {
+            return Verdict::Pass;
+        }
+        let name = request.user.name.as_str();
+        let own_identity = self.namespace_controllers.iter().any(|known| known == name)
+            && name != CONTROLLER_MANAGER;
+        let of_namespace_controller = match request.verb {
+            Verb::DeleteCollection | Verb::List => own_identity || name == CONTROLLER_MANAGER,
+            Verb::Delete => own_identity,
+            _ => false,
+        };
+        if !of_namespace_controller {
+            return Verdict::Pass;
+        }
+        match resource.sharing.namespace_deletion {
+            NamespaceDeletion::Detach => {
+                if request.verb != Verb::List {
+                    tracing::info!(
+                        group = resource.group(),
+                        resource = resource.plural(),
+                        namespace = request.target.namespace,
+                        "the cluster leaves a namespace; its shared objects stay"
+                    );
+                }
+                Verdict::NothingThere
+            }
+            NamespaceDeletion::Block if request.verb != Verb::List => Verdict::Refused(
+                "the definition's policy namespaceDeletion: Block keeps shared objects in the namespace; delete them first",
+            ),
+            // Its own objects are the only ones that the cluster reaches under a per-cluster kind.
+            NamespaceDeletion::HomeOnly | NamespaceDeletion::Block => Verdict::Pass,
+        }
+    }
+
+    /// Whether a user is a cluster's garbage collector (or may be, where identities are shared).
+    #[must_use]
+    pub fn is_collector(&self, user: &UserInfo) -> bool {
+        user.name == CONTROLLER_MANAGER || self.garbage_collectors.contains(&user.name)
+    }
+}

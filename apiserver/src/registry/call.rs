@@ -1,0 +1,196 @@
+//! One request, resolved: which resource and version, which object, what to answer in.
+
+use std::sync::Arc;
+
+use helium_apimachinery::crd::DefinitionVersion;
+use helium_apimachinery::meta::Object;
+use helium_apimachinery::options::Query;
+use helium_apimachinery::{GroupKind, GroupResource, Status};
+use http::{Response, StatusCode, header};
+
+use super::live::{Live, View};
+use super::negotiate::{Output, negotiate};
+use super::{Registry, render};
+use crate::backend::{ApiRequest, Body};
+use crate::definitions::Special;
+use crate::guard::Verdict;
+use crate::request_info::Verb;
+use crate::storage::Prefix;
+
+/// What every verb answers with.
+pub(super) type Answer = Result<Response<Body>, Status>;
+
+/// One request for a resource that is served.
+pub(super) struct Call<'r> {
+    pub(super) registry: &'r Registry,
+    pub(super) request: &'r ApiRequest,
+    pub(super) live: Arc<Live>,
+    pub(super) view: Arc<View>,
+    pub(super) query: Query,
+    /// Namespace of the path; empty for none.
+    pub(super) namespace: String,
+    /// Object name of the path; empty for none.
+    pub(super) name: String,
+    pub(super) output: Output,
+}
+
+impl<'r> Call<'r> {
+    /// Resolves a request. `None`: the path means nothing, though the resource exists.
+    pub(super) fn new(
+        registry: &'r Registry,
+        live: Arc<Live>,
+        request: &'r ApiRequest,
+    ) -> Result<Option<Self>, Status> {
+        let target = &request.target;
+        let Some(view) = live.view(&target.version).cloned() else {
+            return Ok(None);
+        };
+        let namespaced = live.resource.definition.scope.is_namespaced();
+        // The path of a namespace names it twice.
+        let namespace = match live.resource.special {
+            Special::Namespace => String::new(),
+            _ => target.namespace.clone().unwrap_or_default(),
+        };
+        let named = target.name.as_ref().filter(|_| target.name_in_path);
+        let name = named.cloned().unwrap_or_default();
+        let across = matches!(request.verb, Verb::List | Verb::Watch);
+        let fits = if namespaced {
+            !namespace.is_empty() || across
+        } else {
+            namespace.is_empty()
+        };
+        if !fits || !is_segment(&namespace) || !is_segment(&name) || !target.rest.is_empty() {
+            return Ok(None);
+        }
+        let query = Query::parse(&request.query);
+        let accept: Vec<_> = request
+            .headers
+            .get_all(header::ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        let output = negotiate(&accept.join(","), &query, request.verb == Verb::Watch)?;
+        Ok(Some(Self {
+            registry,
+            request,
+            live,
+            view,
+            query,
+            namespace,
+            name,
+            output,
+        }))
+    }
+
+    /// Answers the request.
+    pub(super) async fn run(&self) -> Answer {
+        if let Some(warning) = &self.view.served.deprecation {
+            self.request.warnings.add(warning.clone());
+        }
+        match self.registry.guard.judge(self.request, &self.live.resource) {
+            Verdict::Pass => {}
+            Verdict::NothingThere => return self.nothing_there(),
+            Verdict::Refused(why) => {
+                return Err(Status::forbidden(&self.group_resource(), &self.name, why));
+            }
+        }
+        let subresource = self.request.target.subresource.as_deref();
+        match (&self.request.verb, subresource) {
+            (Verb::Get, None) => self.get().await,
+            (Verb::List, None) => self.list().await,
+            (Verb::Watch, None) => self.watch().await,
+            (Verb::Create, None) => self.create().await,
+            (Verb::Update, None) => self.replace(false).await,
+            (Verb::Patch, None) => self.patch(false).await,
+            (Verb::Delete, None) => self.delete().await,
+            (Verb::DeleteCollection, None) => self.delete_collection().await,
+            (verb, Some("status")) if self.version().has_status => match verb {
+                Verb::Get => self.get().await,
+                Verb::Update => self.replace(true).await,
+                Verb::Patch => self.patch(true).await,
+                verb => Err(self.not_allowed(verb)),
+            },
+            (verb, Some("scale")) if self.version().scale.is_some() => match verb {
+                Verb::Get => self.get_scale().await,
+                Verb::Update => self.replace_scale().await,
+                Verb::Patch => self.patch_scale().await,
+                verb => Err(self.not_allowed(verb)),
+            },
+            (_, Some(_)) => Err(Status::not_found(&self.group_resource(), &self.name)),
+            (verb, None) => Err(self.not_allowed(verb)),
+        }
+    }
+
+    /// What a cluster that leaves a namespace gets: success, and an empty list.
+    fn nothing_there(&self) -> Answer {
+        let revision = self.live.cache.revision();
+        match self.request.verb {
+            Verb::Delete => {
+                let body =
+                    helium_apimachinery::status::deleted(&self.group_resource(), &self.name, "");
+                render::document(StatusCode::OK, self.output.encoding, &body)
+            }
+            _ => {
+                let meta = render::ListMeta {
+                    revision,
+                    ..render::ListMeta::default()
+                };
+                render::list(self.output, &self.view, &[], &meta)
+            }
+        }
+    }
+
+    fn not_allowed(&self, verb: &Verb) -> Status {
+        Status::method_not_allowed(&self.group_resource(), verb.as_str())
+    }
+
+    pub(super) fn version(&self) -> &DefinitionVersion {
+        self.view.version()
+    }
+
+    pub(super) fn group_resource(&self) -> GroupResource {
+        self.live.group_resource()
+    }
+
+    pub(super) fn group_kind(&self) -> GroupKind {
+        self.view.served.gvk.group_kind()
+    }
+
+    pub(super) fn not_found(&self) -> Status {
+        Status::not_found(&self.group_resource(), &self.name)
+    }
+
+    /// The relative key of the object that the path names.
+    pub(super) fn relative_key(&self) -> String {
+        self.relative_key_of(&self.name)
+    }
+
+    /// The relative key of an object in the path's namespace.
+    pub(super) fn relative_key_of(&self, name: &str) -> String {
+        let namespace = (!self.namespace.is_empty()).then_some(self.namespace.as_str());
+        Prefix::relative(namespace, name)
+    }
+
+    /// The full key of a relative one.
+    pub(super) fn key(&self, relative: &str) -> String {
+        self.live.cache.prefix().key(relative)
+    }
+
+    /// The beginning of the relative keys that the path's namespace has.
+    pub(super) fn scope(&self) -> String {
+        if self.namespace.is_empty() {
+            String::new()
+        } else {
+            format!("{}/", self.namespace)
+        }
+    }
+
+    pub(super) fn respond(&self, code: StatusCode, object: &Object) -> Answer {
+        render::object(code, self.output, &self.view, object)
+    }
+}
+
+/// Whether a decoded path segment can be part of a key. Empty means that there is none.
+fn is_segment(text: &str) -> bool {
+    !text.contains(['/', '%', '\0']) && !matches!(text, "." | "..")
+}

@@ -1,0 +1,108 @@
+//! Failures of the layers below as API errors.
+
+use bytes::Bytes;
+use helium_apimachinery::Status;
+use http::{HeaderValue, Response, StatusCode, header};
+
+use crate::backend::Body;
+use crate::cache::{DecodeError, Unready};
+use crate::storage::Error;
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unavailable {
+                outcome_known: true,
+                ..
+            } => Self::service_unavailable(chain("the shared store can't be reached", &error))
+                .with_retry_after(1),
+            Error::Unavailable {
+                outcome_known: false,
+                ..
+            }
+            | Error::Timeout { .. } => Self::timeout(
+                chain("the shared store did not confirm the request", &error),
+                1,
+            ),
+            Error::Compacted { .. } => Self::expired_list(),
+            Error::FutureRevision => Self::timeout("Too large resource version", 1),
+            Error::TooLarge => Self::too_large("the object is larger than the store takes"),
+            Error::Refused { .. } | Error::Config { .. } | Error::Tls(_) => {
+                tracing::warn!(%error, "the store refused a request");
+                Self::internal(error)
+            }
+        }
+    }
+}
+
+/// A cache that can't answer yet.
+pub(super) fn unready(unready: Unready) -> Status {
+    match unready {
+        Unready::Loading => Status::service_unavailable("the shared store has not been read yet")
+            .with_retry_after(1),
+        Unready::Behind { wanted, current } => too_large_version(wanted, current),
+    }
+}
+
+/// A resourceVersion that hasn't been reached.
+pub(super) fn too_large_version(wanted: i64, current: i64) -> Status {
+    Status::resource_version_too_large(wanted.unsigned_abs(), current.unsigned_abs())
+}
+
+/// A stored object that can't be read.
+pub(super) fn unreadable(error: &DecodeError) -> Status {
+    tracing::warn!(%error, "a stored object can't be read");
+    Status::internal(error)
+}
+
+/// A resourceVersion as a revision; what no revision can be is in the future.
+pub(super) fn revision(version: u64) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
+}
+
+fn chain(what: &str, error: &dyn std::error::Error) -> String {
+    let mut text = format!("{what}: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// The answer that is a `Status`.
+pub(super) fn response(status: &Status) -> Response<Body> {
+    let body = serde_json::to_vec(&status.to_value()).unwrap_or_default();
+    let code = StatusCode::from_u16(status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(code, Bytes::from(body));
+    if let Some(seconds) = status.retry_after_seconds() {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// The answer for a path that certainly means nothing.
+pub(super) fn unknown_path() -> Response<Body> {
+    let mut response = Response::new(Body::from("404 page not found\n"));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
+
+/// A whole JSON answer.
+pub(super) fn json(code: StatusCode, body: Bytes) -> Response<Body> {
+    with_type(code, "application/json", Body::from(body))
+}
+
+/// An answer of a media type.
+pub(super) fn with_type(code: StatusCode, media: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+}
