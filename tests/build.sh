@@ -38,7 +38,7 @@ build() {
 	fi
 	say "$output: building (cold this takes minutes)"
 	# Through a second name, so that a running server's binary is never written to.
-	(cd "$tests/$module" && go build -trimpath -o "$bin/$output.new" "$@" "$package")
+	(cd "$tests/$module" && go build -o "$bin/$output.new" "$@" "$package")
 	mv -f "$bin/$output.new" "$bin/$output"
 	say "$output: built in $((SECONDS - began)) s"
 }

@@ -1,0 +1,310 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"text/template"
+	"time"
+
+	"helium.dev/tests/harness"
+)
+
+// startBound is how long a whole cluster may take to come up on a busy machine.
+const startBound = 4 * time.Minute
+
+// serviceName is the name by which an aggregator verifies helium-apiserver.
+const serviceName = "helium-apiserver.helium-system.svc"
+
+// cluster is one host cluster and its part of Helium.
+type cluster struct {
+	name string
+	dir  string
+	env  *harness.Env
+
+	ca, frontProxyCA, servingCA *authority
+	// kubeconfig is an administrator's, through the cluster's kube-apiserver.
+	kubeconfig string
+	// direct is the same person's, straight to the helium-apiserver.
+	direct string
+
+	apiserver, controllers *harness.Process
+	shim                   *harness.Store
+	helium                 *harness.Process
+	apiPort, heliumPort    int
+}
+
+// startCluster starts the host part: kube-apiserver and controller manager.
+func startCluster(env *harness.Env, name string, etcd *harness.Store) (*cluster, error) {
+	dir, err := env.Subdir(name)
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{name: name, dir: dir, env: env}
+	for _, port := range []*int{&c.apiPort, &c.heliumPort} {
+		if *port, err = harness.FreePort(); err != nil {
+			return nil, err
+		}
+	}
+	for _, a := range []struct {
+		to   **authority
+		name string
+	}{{&c.ca, "ca"}, {&c.frontProxyCA, "front-proxy-ca"}, {&c.servingCA, "helium-ca"}} {
+		if *a.to, err = newAuthority(dir, a.name); err != nil {
+			return nil, err
+		}
+	}
+	serving, err1 := c.ca.issue("kube-apiserver", "kube-apiserver", nil, []string{"localhost", "kubernetes.default.svc"})
+	proxy, err2 := c.frontProxyCA.issue("front-proxy", "front-proxy-client", nil, nil)
+	public, private, err3 := issueSigningKeys(dir)
+	admin, err4 := c.userKubeconfig("admin", "admin", "system:masters")
+	manager, err5 := c.userKubeconfig("controller-manager", "system:kube-controller-manager", "")
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+		return nil, err
+	}
+	c.kubeconfig = admin
+
+	if c.apiserver, err = c.start("kube-apiserver", "kube-apiserver",
+		"--etcd-servers=http://"+etcd.Endpoint, "--etcd-prefix=/"+name,
+		"--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", c.apiPort),
+		"--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none",
+		"--tls-cert-file="+serving.Cert, "--tls-private-key-file="+serving.Key, "--client-ca-file="+c.ca.File,
+		"--service-cluster-ip-range=10.0.0.0/24", "--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file="+public, "--service-account-signing-key-file="+private,
+		"--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount",
+		"--requestheader-client-ca-file="+c.frontProxyCA.File, "--requestheader-allowed-names=front-proxy-client",
+		"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-", "--requestheader-uid-headers=X-Remote-Uid",
+		"--proxy-client-cert-file="+proxy.Cert, "--proxy-client-key-file="+proxy.Key,
+	); err != nil {
+		return nil, err
+	}
+	if c.controllers, err = c.start("kube-controller-manager", "controllers",
+		"--kubeconfig="+manager, "--authentication-kubeconfig="+manager, "--authorization-kubeconfig="+manager,
+		"--controllers=namespace-controller,garbage-collector-controller,serviceaccount-controller,resourcequota-controller",
+		"--use-service-account-credentials", "--service-account-private-key-file="+private, "--root-ca-file="+c.ca.File,
+		"--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0",
+	); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// start starts a binary with a log named after the cluster.
+func (c *cluster) start(binary, name string, args ...string) (*harness.Process, error) {
+	path, err := harness.Component(binary)
+	if err != nil {
+		return nil, err
+	}
+	return c.env.Start(harness.Spec{Name: c.name + "-" + name, Path: path, Args: args, Dir: c.dir})
+}
+
+// waitReady waits until the API answers and the controllers have done their
+// first work in it.
+func (c *cluster) waitReady() error {
+	err := c.apiserver.WaitReady(startBound, func() error {
+		_, err := c.kubectl("", "get", "--raw", "/readyz")
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.controllers.WaitReady(startBound, func() error {
+		_, err := c.kubectl("", "get", "serviceaccount", "default", "-n", "default")
+		return err
+	})
+}
+
+// userKubeconfig makes a certificate and a kubeconfig for a user of the cluster.
+func (c *cluster) userKubeconfig(file, user, group string) (string, error) {
+	var groups []string
+	if group != "" {
+		groups = []string{group}
+	}
+	p, err := c.ca.issue(file, user, groups, nil)
+	if err != nil {
+		return "", err
+	}
+	return c.writeKubeconfig(file, "https://"+harness.Loopback(c.apiPort), c.ca.File, p)
+}
+
+func (c *cluster) writeKubeconfig(file, server, ca string, user pair) (string, error) {
+	path := filepath.Join(c.dir, file+".kubeconfig")
+	text := fmt.Sprintf(`apiVersion: v1
+kind: Config
+current-context: %[1]s
+contexts: [{name: %[1]s, context: {cluster: %[1]s, user: %[1]s}}]
+clusters: [{name: %[1]s, cluster: {server: %[2]q, certificate-authority: %[3]q}}]
+users: [{name: %[1]s, user: {client-certificate: %[4]q, client-key: %[5]q}}]
+`, c.name, server, ca, user.Cert, user.Key)
+	return path, os.WriteFile(path, []byte(text), 0o600)
+}
+
+// kubectl runs the real kubectl as the cluster's administrator.
+func (c *cluster) kubectl(stdin string, args ...string) (string, error) {
+	return kubectl(c.kubeconfig, stdin, args...)
+}
+
+func kubectl(kubeconfig, stdin string, args ...string) (string, error) {
+	path, err := harness.Component("kubectl")
+	if err != nil {
+		return "", &harness.FinalError{Err: err}
+	}
+	command := exec.Command(path, append([]string{"--kubeconfig", kubeconfig, "--request-timeout=30s"}, args...)...)
+	command.Stdin = strings.NewReader(stdin)
+	var out, errs bytes.Buffer
+	command.Stdout, command.Stderr = &out, &errs
+	if err := command.Run(); err != nil {
+		return out.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
+	}
+	return out.String(), nil
+}
+
+// startHelium starts the cluster's shim and API server on the common database.
+func (c *cluster) startHelium(database string) (err error) {
+	if c.shim, err = c.env.StartShim(c.name+"-shim", "debug", database); err != nil {
+		return err
+	}
+	path, err := harness.Server("helium-apiserver", "debug")
+	if err != nil {
+		return err
+	}
+	serving, err1 := c.servingCA.issue("helium-apiserver-serving", "helium-apiserver", nil, []string{serviceName, "localhost"})
+	host, err2 := c.userKubeconfig("helium-apiserver", "helium-apiserver", "")
+	server := "https://" + harness.Loopback(c.heliumPort)
+	var err3 error
+	c.direct, err3 = c.writeKubeconfig("direct", server, c.servingCA.File,
+		pair{filepath.Join(c.dir, "admin.crt"), filepath.Join(c.dir, "admin.key")})
+	if _, err4 := c.kubectl(rights, "apply", "-f", "-"); err1 != nil || err2 != nil || err3 != nil || err4 != nil {
+		return errors.Join(err1, err2, err3, err4)
+	}
+	c.helium, err = c.env.Start(harness.Spec{Name: c.name + "-helium", Path: path, Dir: c.dir, Args: []string{
+		"--cluster-name=" + c.name, "--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", c.heliumPort),
+		"--tls-cert-file=" + serving.Cert, "--tls-private-key-file=" + serving.Key,
+		"--kubeconfig=" + host, "--authentication-kubeconfig=" + host, "--authorization-kubeconfig=" + host,
+		"--etcd-servers=http://" + c.shim.Endpoint, "--etcd-prefix=/helium",
+	}})
+	return err
+}
+
+// waitHelium waits until the helium-apiserver says it is ready.
+func (c *cluster) waitHelium() error {
+	return c.helium.WaitReady(startBound, func() error {
+		_, err := kubectl(c.direct, "", "get", "--raw", "/readyz")
+		return err
+	})
+}
+
+// rights are what a helium-apiserver needs in its host cluster.
+const rights = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: helium-apiserver-delegates}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: system:auth-delegator}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: helium-apiserver}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: helium-apiserver-reads-authentication, namespace: kube-system}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: extension-apiserver-authentication-reader}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: helium-apiserver}]
+`
+
+var registration = template.Must(template.New("").Parse(`
+apiVersion: v1
+kind: Namespace
+metadata: {name: helium-system}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: helium-apiserver, namespace: helium-system}
+spec: {type: ExternalName, externalName: localhost}
+{{- range .Groups}}
+---
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: {{.Version}}.{{.Group}}}
+spec:
+  group: {{.Group}}
+  version: {{.Version}}
+  groupPriorityMinimum: 1000
+  versionPriority: 100
+  caBundle: {{$.CA}}
+  service: {namespace: helium-system, name: helium-apiserver, port: {{$.Port}}}
+{{- end}}
+`))
+
+// groupVersion is one API that the fleet serves.
+type groupVersion struct{ Group, Version string }
+
+// register makes the cluster's aggregator hand the groups to helium-apiserver,
+// and waits until it says that they are available.
+func (c *cluster) register(groups ...groupVersion) error {
+	var text strings.Builder
+	err := registration.Execute(&text, map[string]any{"Groups": groups, "CA": base64PEM(c.servingCA.PEM), "Port": c.heliumPort})
+	if err != nil {
+		return err
+	}
+	if _, err := c.kubectl(text.String(), "apply", "-f", "-"); err != nil {
+		return err
+	}
+	return c.waitAvailable(groups...)
+}
+
+func (c *cluster) waitAvailable(groups ...groupVersion) error {
+	for _, g := range groups {
+		name := g.Version + "." + g.Group
+		err := harness.WaitFor(c.name+": APIService "+name+" is available", 2*time.Minute, func() error {
+			got, err := c.kubectl("", "get", "apiservice", name, "-o", `jsonpath={.status.conditions[?(@.type=="Available")]}`)
+			if err == nil && !strings.Contains(got, `"status":"True"`) {
+				err = errors.New(got)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// crash kills everything that belongs to the cluster, at once.
+func (c *cluster) crash() {
+	for _, p := range c.parts() {
+		p.Kill()
+	}
+}
+
+// revive starts everything again and waits until it serves.
+func (c *cluster) revive() error {
+	for _, p := range c.parts() {
+		if err := p.Restart(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(c.waitReady(), c.waitHelium())
+}
+
+func (c *cluster) parts() []*harness.Process {
+	return []*harness.Process{c.helium, c.shim.Process, c.controllers, c.apiserver}
+}
+
+// inParallel runs a step for every cluster at once.
+func inParallel(clusters []*cluster, step func(*cluster) error) error {
+	errs := make([]error, len(clusters))
+	var wg sync.WaitGroup
+	for i, c := range clusters {
+		wg.Go(func() {
+			if err := step(c); err != nil {
+				errs[i] = fmt.Errorf("%s: %w", c.name, err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Runs the tests against real components: etcd's own judges and etcdctl against kine-shim, and three
+# real Kubernetes clusters that share APIs.
+#
+#   tests/run.sh [etcd] [kubernetes]      (both without arguments)
+#
+# kine-shim and helium-apiserver come from target/debug, or from $HELIUM_SERVERS; the real components from
+# $HELIUM_BIN, where tests/build.sh puts them (default .cache/bin). Each test starts its own servers on free
+# loopback ports; when one fails, the folder with all logs is printed and kept.
+set -euo pipefail
+
+tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(dirname "$tests")
+export CGO_ENABLED=0 # none of the tests needs a C compiler
+
+if [ -z "${HELIUM_SERVERS:-}" ]; then
+	(cd "$root" && cargo build --bin kine-shim --bin helium-apiserver)
+fi
+
+run() { # run MODULE TIMEOUT PACKAGE…
+	local module=$1 timeout=$2
+	shift 2
+	"$tests/build.sh" "$module"
+	(cd "$tests/$module" && go vet ./... && go test -count=1 -timeout "$timeout" "$@")
+}
+
+for name in "${@:-all}"; do
+	case $name in
+	all)
+		run etcd 15m ./...
+		run kubernetes 20m ./e2e
+		(cd "$root/bench" && go vet ./...)
+		;;
+	etcd) run etcd 15m ./... ;;
+	kubernetes) run kubernetes 20m ./e2e ;;
+	*)
+		echo "tests/run.sh: unknown part '$name': expected etcd or kubernetes" >&2
+		exit 2
+		;;
+	esac
+done
