@@ -6,8 +6,8 @@ pub struct FollowRequest {
     pub cluster_id: u64,
     #[prost(int32, tag = "2")]
     pub log_id: i32,
-    /// The newest slot that the caller has applied. Later entries that are still in memory are
-    /// sent first.
+    /// The newest slot that the caller has applied. Only commits from the call on are sent; what was
+    /// before them the caller fetches from the database.
     #[prost(int64, tag = "3")]
     pub applied: i64,
     /// The caller, as listed in the members table.
@@ -25,8 +25,9 @@ pub struct Entry {
     /// The id of the entry at slot - 1.
     #[prost(bytes = "bytes", tag = "3")]
     pub prev: ::prost::bytes::Bytes,
-    #[prost(string, tag = "4")]
-    pub writer: ::prost::alloc::string::String,
+    /// The instance that wrote it, as listed in the members table.
+    #[prost(uint64, tag = "4")]
+    pub writer: u64,
     #[prost(int64, tag = "5")]
     pub epoch: i64,
     /// The writer's wall clock, microseconds since 1970; not used for safety.
