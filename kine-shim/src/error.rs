@@ -86,7 +86,7 @@ refusals! {
     /// The data can't be trusted.
     Corrupt => DataLoss, "etcdserver: corrupt cluster";
     /// A watch stream was cancelled by its client.
-    WatchCanceled => Canceled, "etcdserver: watch canceled";
+    WatchCanceled => Cancelled, "etcdserver: watch canceled";
     /// The database can't be reached.
     NoLeader => Unavailable, "etcdserver: no leader";
     /// The state was dropped and is loaded again.

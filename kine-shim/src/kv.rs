@@ -185,7 +185,8 @@ impl Cursor {
         // `count` of a later chunk is of what was left of the range: `more` is its limit's.
         self.done = !chunk.more || self.left == Some(0);
         if let (false, Some(last)) = (self.done, chunk.kvs.last()) {
-            self.request.range = KeyRange::new(after(&last.key), self.end());
+            let end = self.request.range.range_end().clone();
+            self.request.range = KeyRange::new(after(&last.key), end);
         }
         let answer = RangeResponse {
             revision: whole.revision,
@@ -197,11 +198,6 @@ impl Cursor {
         let message = Chunk(Answer::new(header, &answer), self.done);
         self.resize(message.len(), node.settings.max_request_bytes);
         rpc::frame(&message)
-    }
-
-    /// The end of the range. A single key needs no second chunk.
-    fn end(&self) -> Bytes {
-        self.request.range.range_end().clone()
     }
 
     /// Doubles or halves the next chunk so that chunks come near to `target` bytes.

@@ -21,6 +21,11 @@ pub(crate) struct LeaseService(pub(crate) Arc<Node>);
 /// How often a random id is drawn again because a lease has it already.
 const ID_ATTEMPTS: usize = 8;
 
+/// An id for a client that leaves the choice to us: positive, as etcd's are.
+fn random_id() -> i64 {
+    rand::rng().random_range(1..i64::MAX)
+}
+
 impl LeaseService {
     async fn grant(&self, id: i64, ttl: i64) -> Result<pb::LeaseGrantResponse> {
         let request = LeaseGrantRequest { id: LeaseId(id), ttl };
@@ -66,12 +71,12 @@ impl Lease for LeaseService {
         }
         let taken = Refusal::LeaseExists.parts().1;
         for _ in 1..ID_ATTEMPTS {
-            match self.grant(rand::rng().random_range(1..i64::MAX), ttl).await {
+            match self.grant(random_id(), ttl).await {
                 Err(status) if status.message() == taken => {}
                 answer => return Ok(Reply::new(answer?)),
             }
         }
-        Ok(Reply::new(self.grant(rand::rng().random_range(1..i64::MAX), ttl).await?))
+        Ok(Reply::new(self.grant(random_id(), ttl).await?))
     }
 
     async fn lease_revoke(

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use helium_journal::memory::MemoryDatabase;
 use helium_journal::{Journal, TlsFiles};
 use helium_tls::{ClientAuth, ClientCas, ServerTls, ServerTlsFiles};
 use http::Request;
@@ -130,7 +131,7 @@ impl Config {
     #[must_use]
     pub fn in_memory() -> Self {
         let storage = Storage::Endpoint {
-            url: "memory://".to_owned(),
+            url: MEMORY.to_owned(),
             tls: TlsFiles::default(),
             log_id: 0,
             patience: Duration::ZERO,
@@ -250,6 +251,9 @@ impl Server {
     }
 }
 
+/// The endpoint that keeps nothing: for tests and for trying out.
+const MEMORY: &str = "memory://";
+
 struct Sockets {
     listener: Listener,
     metrics: Option<Listener>,
@@ -262,6 +266,10 @@ async fn open_journal(
 ) -> Result<Arc<dyn Journal>, helium_journal::Error> {
     match storage {
         Storage::Journal(journal) => Ok(Arc::clone(journal)),
+        Storage::Endpoint { url, log_id, .. } if url == MEMORY => {
+            let log_id = helium_journal::LogId(*log_id);
+            Ok(Arc::new(MemoryDatabase::new().journal(log_id)))
+        }
         Storage::Endpoint { url, tls, log_id, patience } => {
             let options = helium_journal::Options {
                 log_id: helium_journal::LogId(*log_id),
