@@ -127,6 +127,13 @@ impl Error {
         self
     }
 
+    /// The statement may have happened after all.
+    #[must_use]
+    pub fn indeterminate(mut self) -> Self {
+        self.outcome = Outcome::Indeterminate;
+        self
+    }
+
     /// Replaces the text behind the action.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {

@@ -36,7 +36,8 @@ pub trait Journal: Send + Sync + Debug {
     /// Concurrency: of all appends to a slot at most one is ever `Committed`.
     /// Undecided: after an indeterminate error the caller keeps the slot and calls again with the
     /// *same entry* until it gets an answer; a first attempt that lands late can only be this entry
-    /// or a loser. Determinate errors: the entry was too large, refused, or never sent.
+    /// or a loser. A determinate error speaks of its own attempt only: it doesn't decide an earlier,
+    /// undecided one. Determinate errors: the entry was too large, refused, or never sent.
     async fn entry_append(&self, entry: &Entry) -> Result<Appended>;
 
     /// Newest slot, the id at the slot that the caller has applied, and the floor, all from one
@@ -75,8 +76,8 @@ pub trait Journal: Send + Sync + Debug {
     async fn checkpoint_claim(&self, expected: Slot, claim: ClaimId) -> Result<Claimed>;
 
     /// Writes one part of the difference between the current checkpoint and the next, in one
-    /// transaction that also checks the claim: all or nothing. A key must not be both in `upserts`
-    /// and in `deletes`. Invisible to [`Journal::kv_list`] until the advance (J6). Idempotent:
+    /// transaction that also checks the claim: all or nothing. No key may occur twice in
+    /// `upserts` and `deletes`. Invisible to [`Journal::kv_list`] until the advance (J6). Idempotent:
     /// undecided chunks are sent again.
     async fn checkpoint_chunk(
         &self,

@@ -30,10 +30,11 @@
 //! with the same id, see [`Journal::entry_append`]), use clocks, sequences, advisory locks or
 //! notifications, or retry a statement that may have happened.
 //!
-//! Backends: `postgres` (also YugabyteDB), [`sqlite`], [`memory`]; `faulty` wraps any of them
-//! and misbehaves on purpose. `endpoint` opens one from a kine endpoint URL.
+//! Backends: [`postgres`] (also YugabyteDB), [`sqlite`], [`memory`]; `faulty` wraps any of them
+//! and misbehaves on purpose. [`endpoint`] opens one from a kine endpoint URL.
 
 mod checkpoint;
+pub mod endpoint;
 mod entry;
 mod error;
 mod identity;
@@ -42,6 +43,7 @@ mod member;
 pub mod memory;
 mod observer;
 mod options;
+pub mod postgres;
 pub mod sqlite;
 
 pub use checkpoint::{Advanced, CheckpointMeta, Chunked, ClaimId, Claimed, KvPage, KvRow};
