@@ -40,7 +40,7 @@
 //! entries it can't read (it halts and says why), judge anything by somebody else's clock, or
 //! forward requests to the owner of the epoch.
 
-mod barrier;
+mod backoff;
 mod checkpoint;
 mod clock;
 mod compactor;
@@ -48,7 +48,6 @@ mod core;
 mod epoch;
 mod error;
 mod follower;
-mod journalled;
 mod keepalive;
 mod metrics;
 mod options;
@@ -73,7 +72,7 @@ pub use keepalive::KeepAlive;
 pub use metrics::Metrics;
 pub use options::{Options, ReadBarrier};
 pub use peers::PeerService;
-pub use status::{Health, MemberView, Phase, Status};
+pub use status::{Health, MemberView, Phase, Status, WatchCounts};
 pub use watch::WatchStream;
 
 use shared::Shared;
@@ -184,10 +183,16 @@ impl Replica {
         status::health(&self.shared)
     }
 
+    /// How much watching goes on.
+    #[must_use]
+    pub fn watch_counts(&self) -> WatchCounts {
+        self.shared.streams.counts()
+    }
+
     /// The instances of this log that are alive by this one's clock, this one included, by id.
     #[must_use]
     pub fn members(&self) -> Vec<MemberView> {
-        self.shared.members.lock().alive()
+        self.shared.members.lock().alive(self.shared.clock.now())
     }
 
     /// This instance's random id, never zero: etcd's member id.

@@ -47,7 +47,7 @@ pub enum Halt {
         /// The slot of the entry.
         slot: i64,
         /// The format that it names.
-        enc: i32,
+        enc: i16,
     },
     /// The payload of an entry is damaged: restore the database.
     #[error("payload of slot {slot} is damaged")]
@@ -57,6 +57,15 @@ pub enum Halt {
         /// What doesn't fit.
         #[source]
         source: helium_mvcc::DecodeError,
+    },
+    /// An entry doesn't fit to the state before it although the chain holds: restore the database.
+    #[error("slot {slot} does not follow the state before it")]
+    Sequence {
+        /// The slot of the entry.
+        slot: i64,
+        /// What doesn't fit.
+        #[source]
+        source: helium_mvcc::ApplyError,
     },
     /// The checkpoint's side state is damaged: restore the database.
     #[error("checkpoint at slot {slot} is damaged")]

@@ -1,5 +1,6 @@
 //! What an operator or a test may tune.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How a linearizable read makes sure that nothing newer exists.
@@ -68,8 +69,13 @@ pub struct Options {
     pub incarnation_bump: i64,
     /// Undelivered events that one watch stream may hold before its watchers read history instead.
     pub watch_buffer: usize,
+    /// What the state machine allows: shortest lease, operations of one transaction.
+    pub limits: helium_mvcc::Limits,
     /// Whether to link to the other members and exchange committed entries.
     pub peers: bool,
+    /// How links trust and identify themselves where a member advertises `https`; without it such
+    /// a member is not linked to.
+    pub peer_tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 impl Default for Options {
@@ -100,7 +106,9 @@ impl Default for Options {
             fetch_bytes: 8 << 20,
             incarnation_bump: 1_000_000,
             watch_buffer: 1024,
+            limits: helium_mvcc::Limits::default(),
             peers: true,
+            peer_tls: None,
         }
     }
 }

@@ -64,6 +64,19 @@ pub struct Health {
     pub halted: Option<String>,
 }
 
+/// How much watching goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WatchCounts {
+    /// Open streams.
+    pub streams: usize,
+    /// Watchers on them.
+    pub watchers: usize,
+    /// Watchers that read history, because they lag or have just begun.
+    pub lagging: usize,
+    /// Events that wait to be taken by their streams.
+    pub pending_events: usize,
+}
+
 /// One instance of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberView {
@@ -102,7 +115,7 @@ pub(super) fn health(shared: &Shared) -> Health {
         database_seen: sight.seen_at.map(|at| now.saturating_sub(at)),
         undecided: sight.undecided_since.map(|at| now.saturating_sub(at)),
         has_owner: owner.0 == shared.member_id.0
-            || shared.members.lock().is_alive(WriterId(owner.0)),
+            || shared.members.lock().is_alive(now, WriterId(owner.0)),
         halted: shared.halted().map(|halt| helium_journal::chain(&*halt)),
     }
 }
