@@ -112,9 +112,6 @@ fn without_a_certificate_one_is_made_once() {
 #[test]
 fn the_help_lists_the_flags() {
     use clap::CommandFactory as _;
-    let help = Options::command()
-        .term_width(100)
-        .render_long_help()
-        .to_string();
+    let help = Options::command().term_width(100).render_help().to_string();
     insta::assert_snapshot!("help", help);
 }
