@@ -305,6 +305,3 @@ impl View for Batch<'_> {
         count
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -14,7 +14,7 @@
 //!                                                                     ▼           ▼
 //!                                                                  Expiry      WatchHub
 //! ```
-//! ```ignore
+//! ```text
 //! // evaluation                                     Batch<'a>
 //! Batch::new(&State) | Batch::with_limits(&State, Limits)
 //! batch.evaluate(&Request) -> Result<Outcome, Error>        // sees the earlier ones' effects

@@ -479,23 +479,3 @@ impl State {
         Ok(restore.finish())
     }
 }
-
-/// Only for comparing states in tests: everything that requests can see, by key.
-#[cfg(test)]
-pub(crate) fn visible(state: &State) -> (Side, std::collections::BTreeMap<Bytes, Vec<KeyValue>>) {
-    let floor = state.compact_revision();
-    let nodes = state.keyspace.iter(&EVERYTHING);
-    let keys = nodes.map(|node| {
-        let key = Bytes::copy_from_slice(node.key());
-        let seen = node
-            .versions()
-            .filter(|kv| kv.mod_revision > floor)
-            .map(|kv| (**kv).clone());
-        let kept = node.live_at(floor).map(|kv| (**kv).clone());
-        (key, kept.into_iter().chain(seen).collect::<Vec<_>>())
-    });
-    (
-        state.side.clone(),
-        keys.filter(|(_, versions)| !versions.is_empty()).collect(),
-    )
-}

@@ -170,6 +170,3 @@ impl<'a> Writes<'a> {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -375,7 +375,12 @@ impl WatchHub {
     }
 
     fn catch_up(&mut self, stream: StreamId, state: &State, messages: &mut Vec<WatchMessage>) {
-        for _ in 0..POLL_CATCH_UPS {
+        // Each of them once: how long a poll takes must not depend on how far one is behind.
+        let lagging = self
+            .streams
+            .get(&stream)
+            .map_or(0, |target| target.lagging.len());
+        for _ in 0..lagging.min(POLL_CATCH_UPS) {
             let Some(target) = self.streams.get_mut(&stream) else {
                 return;
             };
