@@ -94,7 +94,7 @@ pub enum Advanced {
 /// One page of the checkpoint's rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KvPage {
-    /// Rows of the state at the asked slot, in ascending byte order of keys.
+    /// Rows of the state at the asked slot, in ascending byte order of keys (very long ones aside).
     Rows {
         /// The rows.
         rows: Vec<KvRow>,

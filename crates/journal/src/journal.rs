@@ -93,7 +93,7 @@ pub trait Journal: Send + Sync + Debug {
     async fn checkpoint_advance(&self, claim: ClaimId, meta: CheckpointMeta) -> Result<Advanced>;
 
     /// Rows of the state at the checkpoint `at`, with keys after `after` (`None`: from the start),
-    /// at most `limit` (at least one). From one statement together with the floor:
+    /// at most `limit` (at least one). Keys of a KiB and more that begin alike may come in any order. From one statement together with the floor:
     /// [`KvPage::Moved`] when the checkpoint isn't at `at`. Pages that all say `Rows` together are
     /// exactly the state at `at`, whatever checkpointers did meanwhile (J6).
     async fn kv_list(&self, at: Slot, after: Option<Bytes>, limit: usize) -> Result<KvPage>;

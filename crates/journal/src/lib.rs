@@ -6,7 +6,7 @@
 //! nothing of etcd. It knows slots, random entry ids, opaque payloads, and a checkpoint: the state
 //! at one slot as rows that people can query.
 //!
-//! Invariants that every backend keeps, and that the suite in `conformance` checks:
+//! Invariants that every backend keeps, and that the suite in [`conformance`] checks:
 //!
 //! - **J1 one row a slot.** Of any number of racing appends to a slot one is committed; the others
 //!   learn it as a value, [`Appended::SlotTaken`], never as an error.
@@ -34,6 +34,7 @@
 //! and misbehaves on purpose. [`endpoint`] opens one from a kine endpoint URL.
 
 mod checkpoint;
+pub mod conformance;
 pub mod endpoint;
 mod entry;
 mod error;

@@ -35,6 +35,7 @@ mod errors;
 mod facts;
 mod link;
 mod parameters;
+mod place;
 mod pool;
 mod schema;
 mod tls;

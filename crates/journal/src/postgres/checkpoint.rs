@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio_postgres::Row;
 
 use super::entries::{FLOOR, bytes, column, fixed, only};
+use super::place::{behind, place};
 use super::pool::{Failure, Loan, Parameters, Pool};
 use crate::{
     Advanced, CheckpointMeta, Chunked, ClaimId, Claimed, EntryId, KvPage, KvRow, LogId, Result,
@@ -20,17 +21,17 @@ pub(super) const CLAIM: &str = "UPDATE checkpoint SET claim = $3 WHERE log_id = 
 
 /// Puts back what an abandoned turn has changed or deleted.
 pub(super) const UNDO_CHANGES: &str = "\
-INSERT INTO kv (log_id, key, create_revision, mod_revision, version, lease, value) \
-SELECT log_id, key, create_revision, mod_revision, version, lease, value FROM kv_before \
+INSERT INTO kv (log_id, place, key, create_revision, mod_revision, version, lease, value) \
+SELECT log_id, place, key, create_revision, mod_revision, version, lease, value FROM kv_before \
 WHERE log_id = $1 AND slot = $2 AND present \
-ON CONFLICT (log_id, key) DO UPDATE SET create_revision = excluded.create_revision, \
+ON CONFLICT (log_id, place) DO UPDATE SET create_revision = excluded.create_revision, \
 mod_revision = excluded.mod_revision, version = excluded.version, lease = excluded.lease, \
 value = excluded.value";
 
 /// Removes what an abandoned turn has created.
 pub(super) const UNDO_CREATIONS: &str = "\
-DELETE FROM kv WHERE log_id = $1 AND key IN \
-(SELECT key FROM kv_before WHERE log_id = $1 AND slot = $2 AND NOT present)";
+DELETE FROM kv WHERE log_id = $1 AND place IN \
+(SELECT place FROM kv_before WHERE log_id = $1 AND slot = $2 AND NOT present)";
 
 pub(super) const UNDO_FORGET: &str = "DELETE FROM kv_before WHERE log_id = $1";
 
@@ -40,19 +41,23 @@ pub(super) const CLAIM_CHECK: &str =
 
 /// Keeps the rows of the current checkpoint, once, before they are changed.
 pub(super) const KEEP: &str = "\
-INSERT INTO kv_before (log_id, slot, key, present, create_revision, mod_revision, version, lease, value) \
-SELECT $1, $2, k.key, v.key IS NOT NULL, v.create_revision, v.mod_revision, v.version, v.lease, v.value \
-FROM unnest($3::bytea[]) AS k (key) LEFT JOIN kv AS v ON v.log_id = $1 AND v.key = k.key \
+INSERT INTO kv_before \
+(log_id, slot, place, key, present, create_revision, mod_revision, version, lease, value) \
+SELECT $1, $2, k.place, k.key, v.key IS NOT NULL, \
+v.create_revision, v.mod_revision, v.version, v.lease, v.value \
+FROM unnest($3::bytea[], $4::bytea[]) AS k (place, key) \
+LEFT JOIN kv AS v ON v.log_id = $1 AND v.place = k.place \
 ON CONFLICT DO NOTHING";
 
 pub(super) const UPSERT: &str = "\
-INSERT INTO kv (log_id, key, create_revision, mod_revision, version, lease, value) \
-SELECT $1, u.* FROM unnest($2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[]) AS u \
-ON CONFLICT (log_id, key) DO UPDATE SET create_revision = excluded.create_revision, \
+INSERT INTO kv (log_id, place, key, create_revision, mod_revision, version, lease, value) \
+SELECT $1, u.* FROM unnest($2::bytea[], $3::bytea[], \
+$4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[]) AS u \
+ON CONFLICT (log_id, place) DO UPDATE SET create_revision = excluded.create_revision, \
 mod_revision = excluded.mod_revision, version = excluded.version, lease = excluded.lease, \
 value = excluded.value";
 
-pub(super) const DELETE: &str = "DELETE FROM kv WHERE log_id = $1 AND key = ANY ($2)";
+pub(super) const DELETE: &str = "DELETE FROM kv WHERE log_id = $1 AND place = ANY ($2)";
 
 /// Moves the floor, unless the entry that it is to rest on isn't there.
 pub(super) const ADVANCE: &str = "\
@@ -67,12 +72,12 @@ pub(super) const KV_LIST: &str = "\
 SELECT c.slot, u.key, u.present, u.create_revision, u.mod_revision, u.version, u.lease, u.value FROM \
 (SELECT COALESCE((SELECT slot FROM checkpoint WHERE log_id = $1), 0) AS slot) AS c LEFT JOIN (\
 SELECT * FROM (\
-(SELECT key, present, create_revision, mod_revision, version, lease, value, 0 AS source \
-FROM kv_before WHERE log_id = $1 AND slot = $2 AND key >= $3 ORDER BY key LIMIT $4) \
+(SELECT place, key, present, create_revision, mod_revision, version, lease, value, 0 AS source \
+FROM kv_before WHERE log_id = $1 AND slot = $2 AND place >= $3 ORDER BY place LIMIT $4) \
 UNION ALL \
-(SELECT key, true AS present, create_revision, mod_revision, version, lease, value, 1 AS source \
-FROM kv WHERE log_id = $1 AND key >= $3 ORDER BY key LIMIT $4)) AS m \
-ORDER BY key, source LIMIT $4) AS u ON true ORDER BY u.key, u.source";
+(SELECT place, key, true AS present, create_revision, mod_revision, version, lease, value, 1 AS source \
+FROM kv WHERE log_id = $1 AND place >= $3 ORDER BY place LIMIT $4)) AS m \
+ORDER BY place, source LIMIT $4) AS u ON true ORDER BY u.place, u.source";
 
 pub(super) async fn read(pool: &Pool, log: LogId) -> Result<Option<CheckpointMeta>> {
     let rows = pool
@@ -165,12 +170,17 @@ async fn chunk_in(
         return Ok(Chunked::ClaimLost);
     };
     let slot: i64 = row.try_get(0)?;
-    let deletes: Vec<&[u8]> = deletes.iter().map(|key| &key[..]).collect();
     let keys: Vec<&[u8]> = upserts.iter().map(|row| &row.key[..]).collect();
-    let touched: Vec<&[u8]> = keys.iter().chain(&deletes).copied().collect();
+    let touched: Vec<&[u8]> = keys
+        .iter()
+        .copied()
+        .chain(deletes.iter().map(|key| &key[..]))
+        .collect();
+    let places: Vec<Vec<u8>> = touched.iter().map(|key| place(key)).collect();
+    let (changed_places, deleted_places) = places.split_at(keys.len());
     let keep = transaction.prepare_cached(KEEP).await?;
     transaction
-        .execute(&keep, &[&log.0, &slot, &touched])
+        .execute(&keep, &[&log.0, &slot, &places, &touched])
         .await?;
     if !upserts.is_empty() {
         let numbers = |of: fn(&KvRow) -> i64| upserts.iter().map(of).collect::<Vec<i64>>();
@@ -182,13 +192,22 @@ async fn chunk_in(
         let values: Vec<&[u8]> = upserts.iter().map(|row| &row.value[..]).collect();
         let upsert = transaction.prepare_cached(UPSERT).await?;
         let parameters: Parameters<'_> = &[
-            &log.0, &keys, &created, &changed, &versions, &leases, &values,
+            &log.0,
+            &changed_places,
+            &keys,
+            &created,
+            &changed,
+            &versions,
+            &leases,
+            &values,
         ];
         transaction.execute(&upsert, parameters).await?;
     }
-    if !deletes.is_empty() {
+    if !deleted_places.is_empty() {
         let delete = transaction.prepare_cached(DELETE).await?;
-        transaction.execute(&delete, &[&log.0, &deletes]).await?;
+        transaction
+            .execute(&delete, &[&log.0, &deleted_places])
+            .await?;
     }
     transaction.commit().await?;
     Ok(Chunked::Written)
@@ -226,8 +245,7 @@ pub(super) async fn kv_list(
     limit: usize,
 ) -> Result<KvPage> {
     let limit = limit.max(1);
-    // The least key behind `after` in byte order.
-    let first = after.map_or_else(Vec::new, |after| [&after[..], &[0]].concat());
+    let first = after.map_or_else(Vec::new, |after| behind(&after));
     let wanted = i64::try_from(limit).unwrap_or(i64::MAX);
     let parameters: Parameters<'_> = &[&log.0, &at.0, &first, &wanted];
     let rows = pool

@@ -62,10 +62,10 @@ AND slot < LEAST($2, COALESCE((SELECT slot FROM checkpoint WHERE log_id = $1), 0
 ORDER BY slot LIMIT $3)";
 
 pub(super) const TRIM_BEFORE: &str = "\
-DELETE FROM kv_before WHERE log_id = $1 AND (slot, key) IN (\
-SELECT slot, key FROM kv_before WHERE log_id = $1 \
+DELETE FROM kv_before WHERE log_id = $1 AND (slot, place) IN (\
+SELECT slot, place FROM kv_before WHERE log_id = $1 \
 AND slot < COALESCE((SELECT slot FROM checkpoint WHERE log_id = $1), 0) \
-ORDER BY slot, key LIMIT $2)";
+ORDER BY slot, place LIMIT $2)";
 
 /// Set while an append of this handle may sit on the primary without being on its standbys: it ended
 /// without an answer, or with a warning that the wait for a standby was cut short. Such a row is

@@ -31,22 +31,25 @@ CREATE TABLE IF NOT EXISTS checkpoint (
     PRIMARY KEY (log_id /*ASC*/)
 );
 
--- The state at the checkpoint's slot, but for what a running checkpointer has overwritten.
+-- The state at the checkpoint's slot, but for what a running checkpointer has overwritten. `place`
+-- is the key, or the head and digest of one that is too long for an index.
 CREATE TABLE IF NOT EXISTS kv (
     log_id          integer NOT NULL,
+    place           bytea   NOT NULL,
     key             bytea   NOT NULL,
     create_revision bigint  NOT NULL,
     mod_revision    bigint  NOT NULL,
     version         bigint  NOT NULL,
     lease           bigint  NOT NULL,
     value           bytea   NOT NULL,
-    PRIMARY KEY (log_id /*ASC*/, key /*ASC*/)
+    PRIMARY KEY (log_id /*ASC*/, place /*ASC*/)
 );
 
 -- What a running checkpointer has overwritten of the state at `slot`; not present: no such key.
 CREATE TABLE IF NOT EXISTS kv_before (
     log_id          integer NOT NULL,
     slot            bigint  NOT NULL,
+    place           bytea   NOT NULL,
     key             bytea   NOT NULL,
     present         boolean NOT NULL,
     create_revision bigint,
@@ -54,7 +57,7 @@ CREATE TABLE IF NOT EXISTS kv_before (
     version         bigint,
     lease           bigint,
     value           bytea,
-    PRIMARY KEY (log_id /*ASC*/, slot /*ASC*/, key /*ASC*/)
+    PRIMARY KEY (log_id /*ASC*/, slot /*ASC*/, place /*ASC*/)
 );
 
 CREATE TABLE IF NOT EXISTS member (
