@@ -27,7 +27,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The endpoint's text isn't usable.
-    #[error("starting the etcd endpoint on {endpoint}")]
+    #[error("starting the store on {endpoint}")]
     Store {
         /// The endpoint, without its password.
         endpoint: String,

@@ -21,7 +21,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "helium-apiserver",
         &["helium-etcd-proto", "helium-apimachinery", "helium-telemetry", "helium-tls"],
     ),
-    ("helium-cli", &["kine-shim", "helium-apiserver", "helium-telemetry", "helium-tls"]),
+    (
+        "helium-cli",
+        &["kine-shim", "helium-apiserver", "helium-journal", "helium-telemetry", "helium-tls"],
+    ),
 ];
 
 fn arrows() -> BTreeMap<String, BTreeSet<String>> {
