@@ -16,7 +16,7 @@ import (
 )
 
 // startBound is how long a whole cluster may take to come up on a busy machine.
-const startBound = 4 * time.Minute
+const startBound = 2 * time.Minute
 
 // serviceName is the name by which an aggregator verifies helium-apiserver.
 const serviceName = "helium-apiserver.helium-system.svc"
@@ -34,13 +34,13 @@ type cluster struct {
 	direct string
 
 	apiserver, controllers *harness.Process
-	shim                   *harness.Store
-	helium                 *harness.Process
+	store                  *harness.Store   // what the helium-apiserver uses
+	shim, helium           *harness.Process // shim is nil if the store isn't the cluster's own
 	apiPort, heliumPort    int
 }
 
 // startCluster starts the host part: kube-apiserver and controller manager.
-func startCluster(env *harness.Env, name string, etcd *harness.Store) (*cluster, error) {
+func startCluster(env *harness.Env, name string, store *harness.Store) (*cluster, error) {
 	dir, err := env.Subdir(name)
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func startCluster(env *harness.Env, name string, etcd *harness.Store) (*cluster,
 	c.kubeconfig = admin
 
 	if c.apiserver, err = c.start("kube-apiserver", "kube-apiserver",
-		"--etcd-servers=http://"+etcd.Endpoint, "--etcd-prefix=/"+name,
+		"--etcd-servers=http://"+store.Endpoint, "--etcd-prefix=/"+name,
 		"--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", c.apiPort),
 		"--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none",
 		"--tls-cert-file="+serving.Cert, "--tls-private-key-file="+serving.Key, "--client-ca-file="+c.ca.File,
@@ -166,9 +166,14 @@ func kubectl(kubeconfig, stdin string, args ...string) (string, error) {
 }
 
 // startHelium starts the cluster's shim and API server on the common database.
-func (c *cluster) startHelium(database string) (err error) {
-	if c.shim, err = c.env.StartShim(c.name+"-shim", "debug", database); err != nil {
-		return err
+// A store that is given is used instead of the shim.
+func (c *cluster) startHelium(database string, store *harness.Store) (err error) {
+	c.store = store
+	if store == nil {
+		if c.store, err = c.env.StartShim(c.name+"-shim", "debug", database); err != nil {
+			return err
+		}
+		c.shim = c.store.Process
 	}
 	path, err := harness.Server("helium-apiserver", "debug")
 	if err != nil {
@@ -187,7 +192,7 @@ func (c *cluster) startHelium(database string) (err error) {
 		"--cluster-name=" + c.name, "--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", c.heliumPort),
 		"--tls-cert-file=" + serving.Cert, "--tls-private-key-file=" + serving.Key,
 		"--kubeconfig=" + host, "--authentication-kubeconfig=" + host, "--authorization-kubeconfig=" + host,
-		"--etcd-servers=http://" + c.shim.Endpoint, "--etcd-prefix=/helium",
+		"--etcd-servers=http://" + c.store.Endpoint, "--etcd-prefix=/helium",
 	}})
 	return err
 }
@@ -291,7 +296,11 @@ func (c *cluster) revive() error {
 }
 
 func (c *cluster) parts() []*harness.Process {
-	return []*harness.Process{c.helium, c.shim.Process, c.controllers, c.apiserver}
+	all := []*harness.Process{c.helium, c.controllers, c.apiserver}
+	if c.shim != nil {
+		all = append(all, c.shim)
+	}
+	return all
 }
 
 // inParallel runs a step for every cluster at once.

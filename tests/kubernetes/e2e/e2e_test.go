@@ -54,12 +54,19 @@ func runAll(m *testing.M) (code int, err error) {
 func startFleet(env *harness.Env) error {
 	began := time.Now()
 	progress := func(what string) { fmt.Printf("%5.1f s  %s\n", time.Since(began).Seconds(), what) }
-	etcd, err := env.StartEtcd("etcd")
+	// The host clusters' own store. E2E_HOST_STORE=shim: kine-shim must do for kube-apiserver itself, too.
+	startHostStore := env.StartEtcd
+	if os.Getenv("E2E_HOST_STORE") == "shim" {
+		startHostStore = func(name string) (*harness.Store, error) {
+			return env.StartShim(name, "debug", "sqlite://"+filepath.Join(env.Dir, name+".db"))
+		}
+	}
+	hostStore, err := startHostStore("host-store")
 	if err != nil {
 		return err
 	}
 	for i := 1; i <= 3; i++ {
-		c, err := startCluster(env, fmt.Sprintf("cluster%d", i), etcd)
+		c, err := startCluster(env, fmt.Sprintf("cluster%d", i), hostStore)
 		if err != nil {
 			return err
 		}
@@ -77,13 +84,20 @@ func startFleet(env *harness.Env) error {
 		return err
 	}
 	progress("three host clusters are ready")
-	if err := inParallel(clusters, func(c *cluster) error { return c.startHelium(database) }); err != nil {
+	var store *harness.Store
+	if os.Getenv("E2E_STORE") == "etcd" {
+		// helium-apiserver on a real etcd instead of shims.
+		if store, err = env.StartEtcd("helium-etcd"); err != nil {
+			return err
+		}
+	}
+	if err := inParallel(clusters, func(c *cluster) error { return c.startHelium(database, store) }); err != nil {
 		return err
 	}
 	if err := inParallel(clusters, (*cluster).waitHelium); err != nil {
 		return err
 	}
-	progress("a kine-shim and a helium-apiserver serve each of them")
+	progress("a helium-apiserver and its store serve each of them")
 	if err := inParallel(clusters, func(c *cluster) error { return c.register(builtin...) }); err != nil {
 		return err
 	}
