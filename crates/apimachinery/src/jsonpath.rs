@@ -32,7 +32,11 @@ enum Step {
     /// Elements, or members, by several selections.
     Union(Vec<Step>),
     /// Elements from a start to before an end.
-    Slice { start: Option<i64>, end: Option<i64>, step: i64 },
+    Slice {
+        start: Option<i64>,
+        end: Option<i64>,
+        step: i64,
+    },
     /// One element; negative counts from the end.
     Index(i64),
     /// Elements for which a condition holds.
@@ -99,7 +103,9 @@ impl JsonPath {
     /// The first value found.
     pub fn first<'v>(&self, root: &'v Value) -> Option<&'v Value> {
         match self.names() {
-            Some(names) => names.into_iter().try_fold(root, |value, name| value.get(name)),
+            Some(names) => names
+                .into_iter()
+                .try_fold(root, |value, name| value.get(name)),
             None => self.find(root).into_iter().next(),
         }
     }
@@ -107,11 +113,17 @@ impl JsonPath {
     /// Sets the value at a path of plain names, making maps on the way; false if the path has other steps
     /// or something else than a map is in the way.
     pub fn set(&self, root: &mut Value, new: Value) -> bool {
-        let Some(names) = self.names() else { return false };
-        let Some((last, parents)) = names.split_last() else { return false };
+        let Some(names) = self.names() else {
+            return false;
+        };
+        let Some((last, parents)) = names.split_last() else {
+            return false;
+        };
         let mut value = root;
         for name in parents {
-            let Some(members) = value.as_object_mut() else { return false };
+            let Some(members) = value.as_object_mut() else {
+                return false;
+            };
             value = members.entry((*name).to_owned()).or_insert(Value::Null);
             if value.is_null() {
                 *value = Value::Object(Map::new());
@@ -134,7 +146,12 @@ mod tests {
     use serde_json::json;
 
     fn found(path: &str, value: &Value) -> Vec<Value> {
-        JsonPath::parse(path).unwrap().find(value).into_iter().cloned().collect()
+        JsonPath::parse(path)
+            .unwrap()
+            .find(value)
+            .into_iter()
+            .cloned()
+            .collect()
     }
 
     #[test]
@@ -162,9 +179,18 @@ mod tests {
             (".spec.list[::2]", vec![json!(10), json!(30)]),
             (".spec.list[0,2]", vec![json!(10), json!(30)]),
             (".spec.list[9]", vec![]),
-            (".status.conditions[*].type", vec![json!("Ready"), json!("Old")]),
-            (".status.conditions[?(@.type==\"Ready\")].status", vec![json!("True")]),
-            (".status.conditions[?(@.type=='Old')].status", vec![json!("False")]),
+            (
+                ".status.conditions[*].type",
+                vec![json!("Ready"), json!("Old")],
+            ),
+            (
+                ".status.conditions[?(@.type==\"Ready\")].status",
+                vec![json!("True")],
+            ),
+            (
+                ".status.conditions[?(@.type=='Old')].status",
+                vec![json!("False")],
+            ),
             (".status.conditions[?(@.n > 1)].type", vec![json!("Old")]),
             (".status.conditions[?(@.type != \"Old\")].n", vec![json!(1)]),
             (".status.conditions[?(@.missing)].n", vec![]),
@@ -176,7 +202,17 @@ mod tests {
 
     #[test]
     fn malformed_paths_are_refused() {
-        for bad in [".a[", ".a[x", "{.a", ".a[?(@.b", ".a[?(@.b==)]", ".a['b]", "..", ".a[1:2:0]", ".a]"] {
+        for bad in [
+            ".a[",
+            ".a[x",
+            "{.a",
+            ".a[?(@.b",
+            ".a[?(@.b==)]",
+            ".a['b]",
+            "..",
+            ".a[1:2:0]",
+            ".a]",
+        ] {
             assert!(JsonPath::parse(bad).is_err(), "{bad}");
         }
         for bad in ["spec.a", ".a[0]", ".", ""] {
@@ -193,7 +229,11 @@ mod tests {
         assert_eq!(value, json!({"spec": {"a": {"b": 1}}}));
         let mut value = json!({"spec": 3});
         assert!(!path.set(&mut value, json!(1)));
-        assert!(!JsonPath::parse(".a[0]").unwrap().set(&mut json!({}), json!(1)));
+        assert!(
+            !JsonPath::parse(".a[0]")
+                .unwrap()
+                .set(&mut json!({}), json!(1))
+        );
     }
 
     proptest! {

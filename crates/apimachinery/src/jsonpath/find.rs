@@ -36,9 +36,9 @@ fn take<'v>(step: &Step, value: &'v Value, found: &mut Vec<&'v Value>) {
         (Step::Slice { start, end, step }, Value::Array(list)) => {
             let bound = |bound: Option<i64>, default: usize| match bound {
                 None => default,
-                Some(n) if n < 0 => {
-                    list.len().saturating_sub(usize::try_from(n.unsigned_abs()).unwrap_or(usize::MAX))
-                }
+                Some(n) if n < 0 => list
+                    .len()
+                    .saturating_sub(usize::try_from(n.unsigned_abs()).unwrap_or(usize::MAX)),
                 Some(n) => usize::try_from(n).unwrap_or(usize::MAX).min(list.len()),
             };
             let (start, end) = (bound(*start, 0), bound(*end, list.len()));
@@ -72,9 +72,15 @@ fn position(index: i64, length: usize) -> Option<usize> {
 }
 
 fn holds(condition: &Condition, element: &Value) -> bool {
-    let Some(left) = evaluate(&condition.left, element) else { return false };
-    let Some((comparison, right)) = &condition.test else { return true };
-    let Some(right) = evaluate(right, element) else { return false };
+    let Some(left) = evaluate(&condition.left, element) else {
+        return false;
+    };
+    let Some((comparison, right)) = &condition.test else {
+        return true;
+    };
+    let Some(right) = evaluate(right, element) else {
+        return false;
+    };
     let order = compare(left, right);
     match comparison {
         Comparison::Equal => order == Some(Ordering::Equal),

@@ -150,11 +150,17 @@ impl<'t> Parser<'t> {
                 Some(index) => Ok(Step::Index(index)),
                 None => error("invalid array index"),
             },
-            [start, end] => Ok(Step::Slice { start: number(start)?, end: number(end)?, step: 1 }),
+            [start, end] => Ok(Step::Slice {
+                start: number(start)?,
+                end: number(end)?,
+                step: 1,
+            }),
             [start, end, step] => match number(step)?.unwrap_or(1) {
-                step if step > 0 => {
-                    Ok(Step::Slice { start: number(start)?, end: number(end)?, step })
-                }
+                step if step > 0 => Ok(Step::Slice {
+                    start: number(start)?,
+                    end: number(end)?,
+                    step,
+                }),
                 _ => error("step must be > 0"),
             },
             _ => error(format!("invalid array index {text}")),
@@ -164,7 +170,9 @@ impl<'t> Parser<'t> {
     fn quoted(&mut self) -> Result<String> {
         let mut text = String::new();
         let mut chars = self.rest.char_indices();
-        let Some((_, quote)) = chars.next() else { return error("unterminated quoted string") };
+        let Some((_, quote)) = chars.next() else {
+            return error("unterminated quoted string");
+        };
         while let Some((index, c)) = chars.next() {
             match c {
                 '\\' => {
@@ -197,7 +205,10 @@ impl<'t> Parser<'t> {
                 self.rest = self.rest.trim_start();
                 let right = self.operand()?;
                 self.rest = self.rest.trim_start();
-                return Ok(Condition { left, test: Some((comparison, right)) });
+                return Ok(Condition {
+                    left,
+                    test: Some((comparison, right)),
+                });
             }
         }
         Ok(Condition { left, test: None })
@@ -206,12 +217,17 @@ impl<'t> Parser<'t> {
     fn operand(&mut self) -> Result<Operand> {
         self.rest = self.rest.trim_start();
         if self.eat("@") {
-            return Ok(Operand::Path(JsonPath { steps: self.steps()? }));
+            return Ok(Operand::Path(JsonPath {
+                steps: self.steps()?,
+            }));
         }
         if self.rest.starts_with(['\'', '"']) {
             return Ok(Operand::Constant(Value::String(self.quoted()?)));
         }
-        let end = self.rest.find([')', '=', '!', '<', '>', ' ']).unwrap_or(self.rest.len());
+        let end = self
+            .rest
+            .find([')', '=', '!', '<', '>', ' '])
+            .unwrap_or(self.rest.len());
         let (text, rest) = self.rest.split_at(end);
         self.rest = rest;
         match serde_json::from_str(text) {
