@@ -337,7 +337,7 @@ fn template() -> PathBuf {
     } else {
         std::env::var("USER").unwrap_or_default()
     };
-    let name = format!("helium-pg-template-{}-{user}", version.display());
+    let name = format!("helium-pg-template-{}-password-{user}", version.display());
     let path = std::env::temp_dir().join(name);
     if path.join("data/PG_VERSION").exists() {
         return path.join("data");
@@ -357,7 +357,7 @@ fn template() -> PathBuf {
     ];
     let options = options
         .into_iter()
-        .chain(["--auth-host=scram-sha-256", "--no-sync", "-D"]);
+        .chain(["--auth-host=password", "--no-sync", "-D"]);
     let (target, file) = (data(&folder), format!("--pwfile={}", password.display()));
     // The server's user must be able to read the password file, whatever the umask is.
     run_plain("chmod", &["a+r".as_ref(), password.as_os_str()]);
