@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::{KeyValue, Revision};
 
 /// A key's versions, oldest first. There is at least one.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
+    /// Also in every version, but a search should touch no more memory than it must.
+    key: Bytes,
     latest: Arc<KeyValue>,
     older: Vec<Arc<KeyValue>>,
 }
@@ -22,13 +26,14 @@ pub(crate) struct Trimmed {
 impl Node {
     pub(crate) fn new(kv: Arc<KeyValue>) -> Self {
         Self {
+            key: kv.key.clone(),
             latest: kv,
             older: Vec::new(),
         }
     }
 
     pub(crate) fn key(&self) -> &[u8] {
-        &self.latest.key
+        &self.key
     }
 
     pub(crate) fn latest(&self) -> &Arc<KeyValue> {

@@ -36,7 +36,7 @@ impl Progress {
 
 impl State {
     /// Gives up some of what compactions have made unreadable, about `budget` changes' worth, and
-    /// answers whether there is more to do. A budget of some thousand takes about a millisecond.
+    /// answers whether there is more to do. A change costs a few microseconds at most.
     pub fn compact_step(&mut self, budget: usize) -> bool {
         let floor = self.compact_revision();
         let mut left = budget.max(1);

@@ -82,7 +82,7 @@ impl Watcher {
         };
         let mut previous = None;
         for kv in node.versions() {
-            let prev_kv = std::mem::replace(&mut previous, Some(kv));
+            let prev_kv = previous.replace(kv);
             if kv.mod_revision < from || kv.mod_revision > upto {
                 continue;
             }
