@@ -78,6 +78,15 @@ impl Document {
     }
 }
 
+/// Whether a path asks for one group: for its discovery or its OpenAPI document.
+pub(crate) fn names_group(path: &str) -> bool {
+    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    matches!(
+        segments.as_slice(),
+        ["apis", _] | ["apis", _, _] | ["openapi", "v3", "apis", _, _]
+    )
+}
+
 /// Everything that is told about one state of the catalog to one audience.
 pub(crate) struct Documents {
     generation: u64,

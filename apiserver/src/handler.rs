@@ -22,6 +22,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use helium_apimachinery::gvk::GroupResource;
@@ -41,7 +42,7 @@ use crate::authz::{Attributes, Authorizer, Decision};
 use crate::backend::{ApiRequest, Backend, Body, WarningSink};
 use crate::config::Limits;
 use crate::definitions::Catalog;
-use crate::discovery::{Audience, Library};
+use crate::discovery::{self, Audience, Library};
 use crate::duration;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -51,9 +52,17 @@ use finish::Finish;
 use inflight::{InFlight, Permit};
 
 /// Where the served resources are read from.
+#[async_trait]
 pub trait CatalogSource: Send + Sync + 'static {
     /// What is served right now; from memory.
     fn catalog(&self) -> Arc<Catalog>;
+
+    /// Makes sure that the catalog is at least as new as this call, for whoever is about to say that
+    /// a group doesn't exist.
+    ///
+    /// # Errors
+    /// A `Status` with 503 or 504 when the store can't confirm it.
+    async fn confirm(&self) -> Result<(), Status>;
 }
 
 /// Everything that answers requests. Shared by all connections.
@@ -351,16 +360,37 @@ impl Handler {
             Way::FrontProxy => Audience::Aggregator,
             Way::Certificate | Way::Token | Way::Anonymous => Audience::Direct,
         };
+        match self.answer_documents(catalog, audience, head) {
+            Some(response) => response,
+            // A group that another instance has just declared must not be denied (an aggregator
+            // would take the group out of service), so the catalog is confirmed first.
+            None if discovery::names_group(path) => match self.catalog.confirm().await {
+                Ok(()) => self
+                    .answer_documents(&self.catalog.catalog(), audience, head)
+                    .unwrap_or_else(respond::page_not_found),
+                Err(failure) => respond::status(&failure),
+            },
+            None => respond::page_not_found(),
+        }
+    }
+
+    /// Answers from the documents about what is served, or not at all.
+    fn answer_documents(
+        &self,
+        catalog: &Catalog,
+        audience: Audience,
+        head: &Head<'_>,
+    ) -> Option<Response<Body>> {
+        let path = head.info.path.as_str();
         let Some(documents) = self.library.current(catalog, audience) else {
-            return respond::starting();
+            return Some(respond::starting());
         };
-        if trimmed.is_empty() {
-            return index(documents.paths());
+        if path.trim_end_matches('/').is_empty() {
+            return Some(index(documents.paths()));
         }
         documents
             .answer(path, &head.headers)
             .or_else(|| documents.openapi.answer(path, &head.query, &head.headers))
-            .unwrap_or_else(respond::page_not_found)
     }
 
     fn answer_metrics(&self) -> Response<Body> {

@@ -9,7 +9,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::future::BoxFuture;
+use helium_apimachinery::status::Status;
 use helium_telemetry::Chain;
 use helium_tls::{ClientAuth, ClientCas, ServerTls, ServerTlsFiles};
 use http::Request;
@@ -39,7 +41,7 @@ use crate::handler::{CatalogSource, Handler, InFlightPlaces};
 use crate::health::{Counts, Health};
 use crate::host::HostError;
 use crate::metrics::Metrics;
-use crate::registry::Registry;
+use crate::registry::{self, Registry};
 
 /// Streams on one HTTP/2 connection: an aggregator sends everything over one.
 const MAX_STREAMS: u32 = 1000;
@@ -82,7 +84,7 @@ pub enum StartError {
     Authorization(#[source] HostError),
     /// The registry can't be set up.
     #[error("setting up the store")]
-    Registry(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Registry(#[source] registry::StartError),
 }
 
 /// Starts servers.
@@ -110,9 +112,14 @@ pub struct Parts {
     pub metrics: MetricsRegistry,
 }
 
+#[async_trait]
 impl CatalogSource for Registry {
     fn catalog(&self) -> Arc<Catalog> {
         Registry::catalog(self)
+    }
+
+    async fn confirm(&self) -> Result<(), Status> {
+        self.confirm_catalog().await
     }
 }
 
@@ -125,12 +132,16 @@ impl Server {
     /// settings can't be looked up.
     pub async fn start(config: Config) -> Result<Running, StartError> {
         let shutdown = CancellationToken::new();
-        let registry = Registry::start(&config, shutdown.clone());
+        let registry = Registry::start(&config, shutdown.clone()).map_err(StartError::Registry)?;
         let parts = Parts {
             backend: Arc::clone(&registry) as Arc<dyn Backend>,
             catalog: Arc::clone(&registry) as Arc<dyn CatalogSource>,
-            health: Health::new(),
-            metrics: MetricsRegistry::default(),
+            health: Health::new().with("etcd", Counts::Alone, store_check(&registry)),
+            metrics: {
+                let mut metrics = MetricsRegistry::default();
+                helium_telemetry::metrics::register_process(&mut metrics);
+                metrics
+            },
         };
         let running = Self::start_with(config, parts, shutdown.clone()).await;
         if running.is_err() {
@@ -206,6 +217,22 @@ impl Server {
             shutdown,
             tracker,
             _guard: guard,
+        })
+    }
+}
+
+/// Asks the store whether it answers. In no sum: see [`crate::health`].
+fn store_check(
+    registry: &Arc<Registry>,
+) -> impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static {
+    let registry = Arc::clone(registry);
+    move || {
+        let registry = Arc::clone(&registry);
+        Box::pin(async move {
+            registry
+                .store_health()
+                .await
+                .map_err(|error| Chain(&error).to_string())
         })
     }
 }

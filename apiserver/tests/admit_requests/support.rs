@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use helium_apimachinery::status::Status;
 use helium_apiserver::config::{
     Authentication, Authorization, Config, Kubeconfig, Limits, RequestHeader, ServingTls,
     StoreConfig,
@@ -37,12 +38,27 @@ use tokio_util::sync::CancellationToken;
 /// Answers every request with what it was asked; some resource names make it misbehave.
 pub struct Echo {
     pub started: AtomicBool,
+    pub store_up: AtomicBool,
     pub catalog: ArcSwap<Catalog>,
+    /// What another instance has declared.
+    pub elsewhere: ArcSwapOption<Catalog>,
 }
 
+#[async_trait]
 impl CatalogSource for Echo {
     fn catalog(&self) -> Arc<Catalog> {
         self.catalog.load_full()
+    }
+
+    /// What another instance has declared meanwhile arrives with the confirmation.
+    async fn confirm(&self) -> Result<(), Status> {
+        if !self.store_up.load(Ordering::SeqCst) {
+            return Err(Status::service_unavailable("the store is down"));
+        }
+        if let Some(catalog) = self.elsewhere.swap(None) {
+            self.catalog.store(catalog);
+        }
+        Ok(())
     }
 }
 
@@ -217,10 +233,11 @@ pub struct Harness {
 impl Harness {
     pub async fn start(pki: Pki, config: Config, catalog: Catalog) -> Self {
         helium_tls::install_provider();
-        let started = AtomicBool::new(catalog.synced());
         let echo = Arc::new(Echo {
-            started,
+            started: AtomicBool::new(catalog.synced()),
+            store_up: AtomicBool::new(true),
             catalog: ArcSwap::from_pointee(catalog),
+            elsewhere: ArcSwapOption::empty(),
         });
         let parts = Parts {
             backend: Arc::clone(&echo) as Arc<dyn Backend>,
