@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use helium_apimachinery::field::{ErrorList, FieldError, Path};
 use helium_apimachinery::meta::Object;
 use helium_apimachinery::names;
 use serde_json::{Value, json};
@@ -35,6 +36,17 @@ pub fn implied(name: &str) -> Option<Object> {
     object.set_meta("creationTimestamp", "1970-01-01T00:00:00Z");
     complete(&mut object);
     Some(object)
+}
+
+/// What is wrong with a namespace beyond its schema: its name must be a label.
+#[must_use]
+pub fn validate(object: &Object) -> ErrorList {
+    let path = Path::new("metadata");
+    let wrong = names::dns1123_label(object.name());
+    wrong
+        .into_iter()
+        .map(|why| FieldError::invalid(&path.child("name"), object.name(), why))
+        .collect()
 }
 
 /// Fills what every namespace has.

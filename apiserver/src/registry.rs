@@ -80,6 +80,8 @@ pub struct Registry {
     live: ArcSwap<LiveSet>,
     generation: AtomicU64,
     changes: tokio::sync::watch::Sender<u64>,
+    /// The revision of the definitions that the catalog shows.
+    published: tokio::sync::watch::Sender<i64>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -99,15 +101,17 @@ impl Registry {
             live: ArcSwap::default(),
             generation: AtomicU64::new(0),
             changes: tokio::sync::watch::Sender::new(0),
+            published: tokio::sync::watch::Sender::new(0),
             tasks: TaskTracker::new(),
             shutdown: shutdown.clone(),
         });
         registry.publish(builtins.clone(), false);
 
         let weak = Arc::downgrade(&registry);
-        let publish = Box::new(move |resources| {
+        let publish = Box::new(move |resources, revision| {
             if let Some(registry) = Weak::upgrade(&weak) {
                 registry.publish(resources, true);
+                registry.published.send_replace(revision);
             }
         });
         if let Some(definitions) = registry.definitions() {
@@ -141,22 +145,14 @@ impl Registry {
             return Err(Status::service_unavailable("the server is starting"));
         };
         let current = self.store.current_revision(definitions.prefix()).await?;
-        let mut published = self.changes.subscribe();
+        let mut published = self.published.subscribe();
         definitions
             .wait_revision(current, CACHE_WAIT)
             .await
             .map_err(error::unready)?;
-        // The controller publishes after each change of the cache; give the change just awaited its turn.
-        let fresh = || self.definitions_published(&definitions);
-        let publication = async {
-            while !fresh() {
-                if published.changed().await.is_err() {
-                    break;
-                }
-            }
-        };
-        match tokio::time::timeout(CACHE_WAIT, publication).await {
-            Ok(()) => Ok(()),
+        let caught_up = published.wait_for(|revision| *revision >= current);
+        match tokio::time::timeout(CACHE_WAIT, caught_up).await {
+            Ok(_) => Ok(()),
             Err(_) => Err(Status::service_unavailable(
                 "the definitions are still being read",
             )),
@@ -178,12 +174,6 @@ impl Registry {
     fn definitions(&self) -> Option<Cache> {
         self.find(HELIUM_GROUP, DEFINITIONS)
             .map(|live| live.cache.clone())
-    }
-
-    /// Whether every definition that the cache holds as established is in the catalog, as it is now.
-    fn definitions_published(&self, definitions: &Cache) -> bool {
-        let catalog = self.catalog.load();
-        catalog.synced() && catalog.matches(&definitions.snapshot("", None).entries)
     }
 
     fn find(&self, group: &str, plural: &str) -> Option<Arc<Live>> {

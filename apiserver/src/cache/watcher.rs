@@ -2,17 +2,21 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use helium_apimachinery::meta::Object;
 use tokio::sync::watch;
 
-use super::Shared;
 use super::state::{Cursor, Event, Expired, buried};
+use super::{PROGRESS_INTERVAL, Shared};
 use crate::storage::{Change, Update, WatchStream};
 
 /// Events that are taken out of the window at once.
 const BATCH: usize = 256;
+
+/// How long the store may take to tell whether it has the history asked for.
+const HISTORY_BOUND: Duration = Duration::from_secs(5);
 
 /// What a watcher learns next.
 #[derive(Debug)]
@@ -65,24 +69,20 @@ impl Watcher {
         expired: Expired,
         changed: watch::Receiver<()>,
     ) -> Result<Self, Expired> {
-        let mut stream = shared
+        let stream = shared
             .store
             .watch(&shared.prefix, revision + 1)
             .await
             .map_err(|_| expired)?;
-        let mut pending = VecDeque::new();
+        let mut history = Box::new(History {
+            stream,
+            pending: VecDeque::new(),
+        });
         // A compacted start is refused after the confirmation, so the first thing behind that decides.
-        loop {
-            match stream.next().await.map_err(|_| expired)? {
-                Update::Started { .. } => stream.request_progress(),
-                Update::Changes(changes) => {
-                    pending.extend(changes);
-                    break;
-                }
-                Update::Progress { .. } => break,
-            }
+        let first = tokio::time::timeout(HISTORY_BOUND, history.update()).await;
+        if let Update::Changes(changes) = first.map_err(|_| expired)?.map_err(|_| expired)? {
+            history.pending.extend(changes);
         }
-        let history = Box::new(History { stream, pending });
         Ok(Self {
             shared,
             source: Source::History(history),
@@ -160,26 +160,37 @@ fn read_window(
 }
 
 impl History {
+    /// The next changes or progress. Progress is asked for again and again: between the last change and the window
+    /// there may be nothing else to learn the revision from.
+    async fn update(&mut self) -> crate::storage::Result<Update> {
+        loop {
+            match tokio::time::timeout(PROGRESS_INTERVAL, self.stream.next()).await {
+                Ok(Ok(Update::Started { .. })) | Err(_) => self.stream.request_progress(),
+                Ok(update) => return update,
+            }
+        }
+    }
+
     async fn next(&mut self, shared: &Shared, known: i64) -> Result<Step, Expired> {
         let expired = || Expired {
             asked: known,
             oldest: shared.state.read().oldest(),
         };
         if self.pending.is_empty() {
-            match self.stream.next().await.map_err(|_| expired())? {
+            match self.update().await.map_err(|_| expired())? {
                 Update::Changes(changes) => self.pending.extend(changes),
                 Update::Progress { revision } => return Ok(Step::Progress(revision.max(known))),
                 Update::Started { .. } => return Ok(Step::Progress(known)),
             }
         }
-        let events: Vec<_> = self
-            .pending
-            .drain(..)
+        let last = self.pending.back().map_or(known, Change::revision);
+        let changes = self.pending.drain(..);
+        let events: Vec<_> = changes
             .filter_map(|change| event(shared, change))
             .map(Arc::new)
             .collect();
         Ok(if events.is_empty() {
-            Step::Progress(known)
+            Step::Progress(last.max(known))
         } else {
             Step::Events(events)
         })

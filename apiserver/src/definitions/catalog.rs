@@ -8,10 +8,7 @@ use helium_apimachinery::crd::Definition;
 use helium_apimachinery::gvk::version_priority;
 use helium_apimachinery::{GroupVersion, ServedResource, ServedVersion};
 
-use super::admit::is_established;
-use super::controller::fingerprint;
 use super::sharing::Sharing;
-use crate::cache::Entry;
 
 /// Where a resource may be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,21 +145,6 @@ impl Catalog {
     #[must_use]
     pub fn find(&self, group: &str, plural: &str) -> Option<&Arc<Resource>> {
         self.index.get(&(group.to_owned(), plural.to_owned()))
-    }
-
-    /// Whether these entries of the definitions' cache are what the catalog was made from, as far as it concerns
-    /// what is served.
-    pub(crate) fn matches(&self, definitions: &[Arc<Entry>]) -> bool {
-        definitions
-            .iter()
-            .filter(|entry| is_established(&entry.object))
-            .all(|entry| {
-                let fingerprint = fingerprint(&entry.object);
-                let terminating = entry.object.meta("deletionTimestamp").is_some();
-                self.resources.iter().any(|resource| {
-                    resource.fingerprint == fingerprint && resource.terminating == terminating
-                })
-            })
     }
 
     /// A resource by group and kind.

@@ -15,11 +15,11 @@ use super::catalog::{Exposure, Resource, Special};
 use super::cleanup;
 use super::conditions::{self, Candidate};
 use super::sharing::Sharing;
-use crate::cache::{Cache, Entry};
+use crate::cache::{Cache, Entry, Snapshot};
 use crate::storage::{Store, codec};
 
-/// Takes each new set of resources.
-pub type Publish = Box<dyn Fn(Vec<Arc<Resource>>) + Send + Sync>;
+/// Takes each new set of resources, and the revision of which it is the whole truth.
+pub type Publish = Box<dyn Fn(Vec<Arc<Resource>>, i64) + Send + Sync>;
 
 /// How often everything is looked at again, without a change: for cleanups that wait for finalizers.
 const RECHECK: Duration = Duration::from_secs(1);
@@ -76,7 +76,7 @@ impl Controller {
     }
 
     async fn round(&mut self) {
-        let entries = self.cache.snapshot("", None).entries;
+        let Snapshot { entries, revision } = self.cache.snapshot("", None);
         let resources = self.parse(&entries);
         let established: Vec<_> = entries
             .iter()
@@ -84,7 +84,8 @@ impl Controller {
             .filter(|(entry, _)| is_established(&entry.object))
             .filter_map(|(_, resource)| resource.clone())
             .collect();
-        (self.publish)(self.builtins.iter().cloned().chain(established).collect());
+        let all = self.builtins.iter().cloned().chain(established).collect();
+        (self.publish)(all, revision);
 
         self.write_statuses(&entries, &resources).await;
         self.clean_up(&entries, &resources).await;
@@ -167,7 +168,7 @@ impl Controller {
 }
 
 /// The same as long as the definition's spec is the same.
-pub(super) fn fingerprint(object: &Object) -> String {
+fn fingerprint(object: &Object) -> String {
     format!("{} generation {}", object.uid(), object.generation())
 }
 

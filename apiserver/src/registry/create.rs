@@ -168,7 +168,10 @@ impl Call<'_> {
                 }
             }
             Special::Lease => errors.append(lease::validate(object)),
-            Special::Namespace => crate::namespaces::complete(object),
+            Special::Namespace => {
+                errors.append(crate::namespaces::validate(object));
+                crate::namespaces::complete(object);
+            }
             Special::None => {}
         }
         if errors.is_empty() {

@@ -29,6 +29,8 @@ enum Owner {
     Absent,
     /// Its kind isn't shared: nobody here can tell.
     Unknown,
+    /// Its kind is the cluster's own, and so is this object: the cluster knows best.
+    Local,
 }
 
 impl Call<'_> {
@@ -84,7 +86,7 @@ impl Call<'_> {
         }
         for owner in references(object) {
             match self.look_up(&owner, object).await? {
-                Owner::Absent | Owner::Leaving => {}
+                Owner::Absent | Owner::Leaving | Owner::Local => {}
                 found => return Err(self.refuse_collector(object, &owner, found)),
             }
         }
@@ -102,7 +104,7 @@ impl Call<'_> {
                 continue;
             }
             match self.look_up(&owner, old).await? {
-                Owner::Absent | Owner::Leaving | Owner::Orphaning => {}
+                Owner::Absent | Owner::Leaving | Owner::Orphaning | Owner::Local => {}
                 found => return Err(self.refuse_collector(old, &owner, found)),
             }
         }
@@ -132,7 +134,9 @@ impl Call<'_> {
         };
         let catalog = self.registry.catalog();
         let Some(resource) = catalog.find_kind(&version.group, &owner.kind) else {
-            return Ok(Owner::Unknown);
+            let local =
+                self.live.resource.sharing.owner_references == OwnerReferences::LocalAllowed;
+            return Ok(if local { Owner::Local } else { Owner::Unknown });
         };
         let Some(live) = self.registry.find(resource.group(), resource.plural()) else {
             return Ok(Owner::Unknown);

@@ -166,21 +166,25 @@ impl Session {
             return Some(self.writer.bookmark(self.watcher.revision(), true));
         }
         while !self.ended {
-            let bookmark_at = self.next_bookmark.unwrap_or(self.deadline);
+            let timer = self
+                .next_bookmark
+                .unwrap_or(self.deadline)
+                .min(self.deadline);
             tokio::select! {
+                // In this order, so that a busy watch ends in time too.
                 biased;
                 () = self.stopped.cancelled() => self.ended = true,
-                step = self.watcher.next() => {
-                    if let Some(chunk) = self.take(step) {
-                        return Some(chunk);
-                    }
-                }
-                () = tokio::time::sleep_until(bookmark_at.min(self.deadline)) => {
+                () = tokio::time::sleep_until(timer) => {
                     self.ended = Instant::now() >= self.deadline;
                     // One more just before the end, so that the client resumes from here.
                     if let Some(next) = &mut self.next_bookmark {
                         *next = Instant::now() + BOOKMARK_INTERVAL;
                         return Some(self.writer.bookmark(self.watcher.revision(), false));
+                    }
+                }
+                step = self.watcher.next() => {
+                    if let Some(chunk) = self.take(step) {
+                        return Some(chunk);
                     }
                 }
             }

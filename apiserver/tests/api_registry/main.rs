@@ -1,0 +1,15 @@
+//! The registry as its clients see it: requests in, answers out, over a store of the test's own.
+//!
+//! The HTTP layers around it have their own suite; here a request is classified as they do it and handed to the
+//! registry, so that many servers over one store fit into one test.
+
+mod crud;
+mod definitions;
+mod guards;
+mod lists;
+mod outages;
+mod patches;
+mod store;
+mod subresources;
+mod support;
+mod watches;
