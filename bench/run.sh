@@ -12,7 +12,7 @@ root=$(dirname "$bench")
 
 "$root/tests/build.sh" etcd kine
 if [ -z "${HELIUM_SERVERS:-}" ]; then
-	(cd "$root" && cargo build --release -q --bin kine-shim)
+	(cd "$root" && cargo build --release -q -p kine-shim)
 fi
 cd "$bench"
 CGO_ENABLED=0 exec go run ./suite "$@"

@@ -14,7 +14,7 @@ root=$(dirname "$tests")
 export CGO_ENABLED=0 # none of the tests needs a C compiler
 
 if [ -z "${HELIUM_SERVERS:-}" ]; then
-	(cd "$root" && cargo build --bin kine-shim --bin helium-apiserver)
+	(cd "$root" && cargo build -p kine-shim -p helium-apiserver)
 fi
 
 run() { # run MODULE TIMEOUT PACKAGE…

@@ -183,7 +183,7 @@ func Server(name, profile string) (string, error) {
 	}
 	path := filepath.Join(dir, name)
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%s is not built (cargo build -p …): %w", name, err)
+		return "", fmt.Errorf("%s is not built (cargo build -p %s): %w", name, name, err)
 	}
 	return path, nil
 }

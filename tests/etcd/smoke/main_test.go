@@ -172,6 +172,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`\b[0-9a-f]{13,16}\b`), "HEXID"},
 	{regexp.MustCompile(`\b[0-9.]+(µs|ms|s)\b`), "TIME"},
 	{regexp.MustCompile(`remaining\(\d+s\)`), "remaining(TIME)"},
+	{regexp.MustCompile(`"dbSizeQuota":N,`), ""}, // a SQL database has none of ours
 	{regexp.MustCompile(`"ttl":\d+`), `"ttl":N`},
 	{regexp.MustCompile(`"id":\d+`), `"id":N`},
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -255,12 +256,28 @@ func TestElect(t *testing.T) {
 	}
 }
 
+// A minute of 150 writes a second, of which none may take half a second. Both
+// servers get it at once: where the machine is too busy for a real etcd, too,
+// the slowest request proves nothing.
 func TestCheckPerf(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute")
 	}
-	a := subject.etcdctl(t, "", "check", "perf", "--load=s", "--prefix", "/perf/", "--auto-compact")
-	if a.code != 0 || !strings.Contains(a.out, "PASS: Throughput") || !strings.Contains(a.out, "PASS: Slowest") || strings.Contains(a.out, "FAIL") {
-		t.Errorf("check perf: %s", a)
+	servers := []target{oracle, subject}
+	answers := make([]answer, len(servers))
+	var running sync.WaitGroup
+	for i, on := range servers {
+		running.Go(func() {
+			answers[i] = on.etcdctl(t, "", "check", "perf", "--load=s", "--prefix", "/perf/", "--auto-compact")
+		})
+	}
+	running.Wait()
+	for _, want := range []string{"PASS: Throughput", "PASS: Slowest", "PASS: Stddev"} {
+		if !strings.Contains(answers[1].out, want) && (want == "PASS: Throughput" || strings.Contains(answers[0].out, want)) {
+			t.Errorf("no %q\n--- etcd\n%s--- %s\n%s", want, answers[0].out, subject.name, answers[1].out)
+		}
+	}
+	if code := answers[1].code; code != 0 && answers[0].code == 0 {
+		t.Errorf("exit status %d", code)
 	}
 }
