@@ -30,7 +30,7 @@
 //! with the same id, see [`Journal::entry_append`]), use clocks, sequences, advisory locks or
 //! notifications, or retry a statement that may have happened.
 //!
-//! Backends: [`postgres`] (also YugabyteDB), [`sqlite`], [`memory`]; `faulty` wraps any of them
+//! Backends: [`postgres`] (also YugabyteDB), [`sqlite`], [`memory`]; [`faulty`] wraps any of them
 //! and misbehaves on purpose. [`endpoint`] opens one from a kine endpoint URL.
 
 mod checkpoint;
@@ -38,6 +38,7 @@ pub mod conformance;
 pub mod endpoint;
 mod entry;
 mod error;
+pub mod faulty;
 mod identity;
 mod journal;
 mod member;
