@@ -34,6 +34,7 @@ type cluster struct {
 	direct string
 
 	apiserver, controllers *harness.Process
+	startControllers       func() (*harness.Process, error)
 	store                  *harness.Store   // what the helium-apiserver uses
 	shim, helium           *harness.Process // shim is nil if the store isn't the cluster's own
 	apiPort, heliumPort    int
@@ -84,13 +85,13 @@ func startCluster(env *harness.Env, name string, store *harness.Store) (*cluster
 	); err != nil {
 		return nil, err
 	}
-	if c.controllers, err = c.start("kube-controller-manager", "controllers",
-		"--kubeconfig="+manager, "--authentication-kubeconfig="+manager, "--authorization-kubeconfig="+manager,
-		"--controllers=namespace-controller,garbage-collector-controller,serviceaccount-controller,resourcequota-controller",
-		"--use-service-account-credentials", "--service-account-private-key-file="+private, "--root-ca-file="+c.ca.File,
-		"--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0",
-	); err != nil {
-		return nil, err
+	c.startControllers = func() (*harness.Process, error) {
+		return c.start("kube-controller-manager", "controllers",
+			"--kubeconfig="+manager, "--authentication-kubeconfig="+manager, "--authorization-kubeconfig="+manager,
+			"--controllers=namespace-controller,garbage-collector-controller,serviceaccount-controller,resourcequota-controller",
+			"--use-service-account-credentials", "--service-account-private-key-file="+private, "--root-ca-file="+c.ca.File,
+			"--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0",
+		)
 	}
 	return c, nil
 }
@@ -104,13 +105,21 @@ func (c *cluster) start(binary, name string, args ...string) (*harness.Process, 
 	return c.env.Start(harness.Spec{Name: c.name + "-" + name, Path: path, Args: args, Dir: c.dir})
 }
 
-// waitReady waits until the API answers and the controllers have done their
-// first work in it.
-func (c *cluster) waitReady() error {
-	err := c.apiserver.WaitReady(startBound, func() error {
+// waitReady waits until the API answers, starts the controllers, which end by
+// themselves if it doesn't, and waits until they have done their first work.
+func (c *cluster) waitReady() (err error) {
+	err = c.apiserver.WaitReady(startBound, func() error {
 		_, err := c.kubectl("", "get", "--raw", "/readyz")
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	if c.controllers == nil {
+		c.controllers, err = c.startControllers()
+	} else if ended, _ := c.controllers.Ended(); ended {
+		err = c.controllers.Restart()
+	}
 	if err != nil {
 		return err
 	}
@@ -288,6 +297,9 @@ func (c *cluster) crash() {
 // revive starts everything again and waits until it serves.
 func (c *cluster) revive() error {
 	for _, p := range c.parts() {
+		if p == c.controllers {
+			continue
+		}
 		if err := p.Restart(); err != nil {
 			return err
 		}
