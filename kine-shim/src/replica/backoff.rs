@@ -15,7 +15,11 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, next: first, longest }
+        Self {
+            first,
+            next: first,
+            longest,
+        }
     }
 
     /// How long to wait now.

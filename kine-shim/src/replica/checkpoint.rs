@@ -46,7 +46,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
 }
 
 async fn work(shared: &Shared) {
-    let mut checkpointer = Checkpointer { done: Revision::NEVER_COMPACTED, stuck: None };
+    let mut checkpointer = Checkpointer {
+        done: Revision::NEVER_COMPACTED,
+        stuck: None,
+    };
     let mut trimmed = false;
     let mut failures = 0_u32;
     loop {
@@ -153,7 +156,11 @@ async fn fold(
 ) -> Result<Option<Step>, Error> {
     let options = &shared.options;
     let (mut fold, from, id) = match meta {
-        Some(meta) => (Fold::load(&meta.state).map_err(Error::Side)?, meta.slot, meta.id),
+        Some(meta) => (
+            Fold::load(&meta.state).map_err(Error::Side)?,
+            meta.slot,
+            meta.id,
+        ),
         None => (Fold::new(), Slot::ZERO, EntryId::NIL),
     };
     let listed = shared
@@ -181,7 +188,8 @@ async fn fold(
                     break;
                 }
                 let slot = entry.slot.0;
-                fold.apply(&body).map_err(|source| Error::Fold { slot, source })?;
+                fold.apply(&body)
+                    .map_err(|source| Error::Fold { slot, source })?;
                 chain.push(entry.id);
                 reached = Some((entry.slot, entry.id));
             }
@@ -191,13 +199,23 @@ async fn fold(
             Placement::Duplicate | Placement::Ahead => break,
         }
     }
-    Ok(reached.map(|(slot, id)| Step { fold, slot, id, more: !stopped && !entries.is_empty() }))
+    Ok(reached.map(|(slot, id)| Step {
+        fold,
+        slot,
+        id,
+        more: !stopped && !entries.is_empty(),
+    }))
 }
 
 /// Writes the rows of a step and moves the floor. False if somebody else took the turn.
 async fn write(shared: &Shared, from: Slot, step: Step) -> Result<bool, Error> {
     let journal = &shared.journal;
-    let Step { mut fold, slot, id, more } = step;
+    let Step {
+        mut fold,
+        slot,
+        id,
+        more,
+    } = step;
     let claim = ClaimId::random();
     if let Claimed::Moved { .. } = journal.checkpoint_claim(from, claim).await? {
         return Ok(false);
@@ -213,7 +231,12 @@ async fn write(shared: &Shared, from: Slot, step: Step) -> Result<bool, Error> {
         }
     }
     let revision = fold.revision().0;
-    let meta = CheckpointMeta { slot, id, revision, state: fold.save() };
+    let meta = CheckpointMeta {
+        slot,
+        id,
+        revision,
+        state: fold.save(),
+    };
     if journal.checkpoint_advance(claim, meta).await? == Advanced::ClaimLost {
         return Ok(false);
     }
@@ -248,7 +271,12 @@ fn kv_row(kv: &KeyValue) -> KvRow {
 /// Removes what lies below the floor, in small statements.
 async fn trim(shared: &Shared) -> Result<(), Error> {
     let everything = Slot(i64::MAX);
-    while shared.journal.entry_trim(everything, shared.options.trim_rows.max(1)).await? > 0 {
+    while shared
+        .journal
+        .entry_trim(everything, shared.options.trim_rows.max(1))
+        .await?
+        > 0
+    {
         tokio::task::yield_now().await;
     }
     Ok(())

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use helium_journal::{Entry, EntryId, Slot};
-use helium_mvcc::{Applied, ApplyError, BatchBody, Epoch, Expiry, LeaseId, MemberId, Revision, Stamp, State};
+use helium_mvcc::{
+    Applied, ApplyError, BatchBody, Epoch, Expiry, LeaseId, MemberId, Revision, Stamp, State,
+};
 
 use super::error::{Error, Halt, Result};
 use super::status::Phase;
@@ -48,7 +50,11 @@ pub(super) struct ChainIds {
 impl ChainIds {
     /// A chain that begins after `slot`, which holds `id`.
     pub(super) fn starting_at(slot: Slot, id: EntryId) -> Self {
-        Self { newest: slot, ids: VecDeque::from([id]), ends_in_orphan: false }
+        Self {
+            newest: slot,
+            ids: VecDeque::from([id]),
+            ends_in_orphan: false,
+        }
     }
 
     pub(super) fn slot(&self) -> Slot {
@@ -251,14 +257,20 @@ impl Core {
 
 /// What the state machine is told of an entry's place.
 pub(super) fn stamp(entry: &Entry) -> Stamp {
-    Stamp { slot: entry.slot.0.unsigned_abs(), at: entry.at_micros }
+    Stamp {
+        slot: entry.slot.0.unsigned_abs(),
+        at: entry.at_micros,
+    }
 }
 
 /// The batch of an entry, or why this program must not go on.
 pub(super) fn decode(entry: &Entry) -> Result<BatchBody, Halt> {
     let slot = entry.slot.0;
     if entry.enc != helium_mvcc::ENCODING {
-        return Err(Halt::Format { slot, enc: entry.enc });
+        return Err(Halt::Format {
+            slot,
+            enc: entry.enc,
+        });
     }
     BatchBody::decode(&entry.payload).map_err(|source| Halt::Payload { slot, source })
 }
@@ -308,10 +320,19 @@ mod tests {
     fn after_an_orphan_only_the_revision_tells_the_chains_apart() {
         let mut chain = ChainIds::starting_at(Slot(10), id(10));
         chain.push_orphan(id(11));
-        assert_eq!(chain.place(&entry(12, 12, 11), Revision(5)), Placement::Next);
-        assert_eq!(chain.place(&entry(12, 12, 11), Revision(1_000_005)), Placement::Differs);
+        assert_eq!(
+            chain.place(&entry(12, 12, 11), Revision(5)),
+            Placement::Next
+        );
+        assert_eq!(
+            chain.place(&entry(12, 12, 11), Revision(1_000_005)),
+            Placement::Differs
+        );
         chain.push(id(12));
-        assert_eq!(chain.place(&entry(13, 13, 12), Revision(5)), Placement::Next);
+        assert_eq!(
+            chain.place(&entry(13, 13, 12), Revision(5)),
+            Placement::Next
+        );
     }
 
     #[test]

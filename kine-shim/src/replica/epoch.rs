@@ -45,7 +45,9 @@ async fn heart(shared: &Shared) {
         match beat(shared, beats).await {
             Ok(()) => {
                 failures = 0;
-                consider_takeover(shared, &mut watch).await;
+                if shared.options.may_own {
+                    consider_takeover(shared, &mut watch).await;
+                }
             }
             Err(error) => {
                 // Nobody could beat meanwhile, so silence proves nothing.
@@ -114,11 +116,19 @@ async fn consider_takeover(shared: &Shared, watch: &mut OwnerWatch) {
     let now = shared.clock.now();
     let looked_since = watch.since(epoch, owner, now);
     let is_vacant = owner == MemberId::default();
-    let heard = shared.members.lock().heard(owner).unwrap_or_default().max(looked_since);
+    let heard = shared
+        .members
+        .lock()
+        .heard(owner)
+        .unwrap_or_default()
+        .max(looked_since);
     if !is_vacant && now.saturating_sub(heard) < shared.options.owner_timeout {
         return;
     }
-    let request = EpochTakeRequest { owner: shared.member(), epoch: epoch.next() };
+    let request = EpochTakeRequest {
+        owner: shared.member(),
+        epoch: epoch.next(),
+    };
     let taking = shared.propose(Request::EpochTake(request));
     // The append goes on if this gives up waiting: the heart must beat.
     match tokio::time::timeout(shared.options.owner_timeout, taking).await {

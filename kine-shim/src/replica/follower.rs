@@ -121,7 +121,10 @@ impl Pace {
 
     fn succeeded(&mut self, fetched: usize) {
         if self.failures > 0 {
-            tracing::info!(failures = self.failures, "database answers head queries again");
+            tracing::info!(
+                failures = self.failures,
+                "database answers head queries again"
+            );
         }
         self.failures = 0;
         self.backoff.reset();
@@ -175,8 +178,10 @@ async fn pass(shared: &Shared) -> Result<usize, Broken> {
 
 async fn list(shared: &Shared, after: Slot) -> Result<Vec<Entry>, Broken> {
     let options = &shared.options;
-    let listed =
-        shared.journal.entry_list(after, options.fetch_entries, options.fetch_bytes).await?;
+    let listed = shared
+        .journal
+        .entry_list(after, options.fetch_entries, options.fetch_bytes)
+        .await?;
     match listed {
         Listed::Entries(entries) => Ok(entries),
         Listed::BelowFloor { .. } => Err(Broken::Moved(Cause::BelowFloor)),
@@ -192,7 +197,9 @@ async fn head(shared: &Shared, position: Position) -> Result<Head, Broken> {
         return Err(Broken::Moved(Cause::BelowFloor));
     }
     if position.slot > Slot::ZERO && head.at_applied != Some(position.id) {
-        return Err(Broken::Moved(Cause::BackInTime("our newest entry is not in the journal")));
+        return Err(Broken::Moved(Cause::BackInTime(
+            "our newest entry is not in the journal",
+        )));
     }
     shared.trust.confirm(begun);
     let mut sight = shared.sight.lock();
@@ -222,11 +229,17 @@ fn apply_all(shared: &Shared, entries: &[Entry]) -> Result<usize, Broken> {
 /// Slots are missing before `newest`. No writer leaves a gap: the database lost what was there,
 /// and the rows behind it belong to nobody. Harmless once our revisions are beyond theirs.
 async fn gap(shared: &Shared, newest: Slot) -> Result<(), Broken> {
-    let behind = shared.journal.entry_read(newest).await?.map_or(0, |entry| entry.last_rev);
+    let behind = shared
+        .journal
+        .entry_read(newest)
+        .await?
+        .map_or(0, |entry| entry.last_rev);
     if shared.core.read().state().revision().0 >= behind {
         return Ok(());
     }
-    Err(Broken::Moved(Cause::BackInTime("slots are missing before the newest entry")))
+    Err(Broken::Moved(Cause::BackInTime(
+        "slots are missing before the newest entry",
+    )))
 }
 
 /// An entry that another instance says is committed.
@@ -235,7 +248,9 @@ pub(super) fn offer(shared: &Shared, entry: &Entry) {
     if placement == Placement::Next {
         placement = match decode(entry) {
             // A halt has been logged, and everybody is told.
-            Ok(body) => shared.apply(entry, &body, Via::Peer).unwrap_or(Placement::Duplicate),
+            Ok(body) => shared
+                .apply(entry, &body, Via::Peer)
+                .unwrap_or(Placement::Duplicate),
             // Damaged on its way, perhaps. The journal's own copy decides.
             Err(_) => Placement::Ahead,
         };

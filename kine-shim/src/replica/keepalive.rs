@@ -29,14 +29,21 @@ enum Renewal {
 }
 
 pub(super) async fn keep_alive(shared: &Shared, id: LeaseId) -> Result<KeepAlive> {
+    // From before the renewal, also when it takes several rounds.
+    let mut revision = None;
     for _ in 0..ROUNDS {
         if !owns_epoch(shared)? {
             return renew_in_journal(shared, id).await;
         }
         // Begun after the request arrived: it confirms that the epoch is still ours.
         shared.head_barrier().await?;
+        let known = shared.core.read().state().revision();
+        revision.get_or_insert(known);
         match renew_in_memory(shared, id)? {
-            Renewal::Done(answer) => return Ok(answer),
+            Renewal::Done(answer) => {
+                let revision = revision.unwrap_or(answer.revision);
+                return Ok(KeepAlive { revision, ..answer });
+            }
             Renewal::Due(epoch) => expire(shared, id, epoch).await?,
             Renewal::NotOurs => {}
         }
@@ -66,7 +73,10 @@ fn renew_in_memory(shared: &Shared, id: LeaseId) -> Result<Renewal> {
         return Ok(Renewal::Due(epoch));
     }
     core.lease_renew(now, id);
-    Ok(Renewal::Done(KeepAlive { ttl: lease.ttl, revision }))
+    Ok(Renewal::Done(KeepAlive {
+        ttl: lease.ttl,
+        revision,
+    }))
 }
 
 /// Revokes a lease that is past its deadline, unless the journal holds a renewal before.
@@ -77,8 +87,16 @@ async fn expire(shared: &Shared, id: LeaseId, epoch: Epoch) -> Result<()> {
 
 async fn renew_in_journal(shared: &Shared, id: LeaseId) -> Result<KeepAlive> {
     let revision = shared.core.read().state().revision();
-    match shared.propose(Request::LeaseRenew(LeaseRenewRequest { id })).await? {
-        Response::LeaseRenew(renewed) => Ok(KeepAlive { ttl: renewed.ttl, revision }),
-        _ => Err(Error::Unavailable("a renewal was answered with something else")),
+    match shared
+        .propose(Request::LeaseRenew(LeaseRenewRequest { id }))
+        .await?
+    {
+        Response::LeaseRenew(renewed) => Ok(KeepAlive {
+            ttl: renewed.ttl,
+            revision,
+        }),
+        _ => Err(Error::Unavailable(
+            "a renewal was answered with something else",
+        )),
     }
 }

@@ -73,30 +73,78 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("kine_replica");
         let counters: [(&str, &str, &Counter); 13] = [
-            ("entries_appended", "Committed entries of this instance", &self.entries_appended),
-            ("requests_committed", "Requests in those entries", &self.requests_committed),
-            ("slots_lost", "Appends that lost their slot to another instance", &self.slots_lost),
-            ("appends_undecided", "Append tries without a known outcome", &self.appends_undecided),
-            ("entries_followed", "Applied entries of other instances", &self.entries_followed),
-            ("entries_pushed", "Entries that a peer pushed first", &self.entries_pushed),
+            (
+                "entries_appended",
+                "Committed entries of this instance",
+                &self.entries_appended,
+            ),
+            (
+                "requests_committed",
+                "Requests in those entries",
+                &self.requests_committed,
+            ),
+            (
+                "slots_lost",
+                "Appends that lost their slot to another instance",
+                &self.slots_lost,
+            ),
+            (
+                "appends_undecided",
+                "Append tries without a known outcome",
+                &self.appends_undecided,
+            ),
+            (
+                "entries_followed",
+                "Applied entries of other instances",
+                &self.entries_followed,
+            ),
+            (
+                "entries_pushed",
+                "Entries that a peer pushed first",
+                &self.entries_pushed,
+            ),
             ("head_reads", "Head queries", &self.head_reads),
-            ("head_read_failures", "Failed head queries", &self.head_read_failures),
-            ("barriers", "Linearizable reads that joined a head query", &self.barriers),
+            (
+                "head_read_failures",
+                "Failed head queries",
+                &self.head_read_failures,
+            ),
+            (
+                "barriers",
+                "Linearizable reads that joined a head query",
+                &self.barriers,
+            ),
             ("reloads", "Reloads of the whole state", &self.reloads),
-            ("incarnations", "Times the database went back in time", &self.incarnations),
+            (
+                "incarnations",
+                "Times the database went back in time",
+                &self.incarnations,
+            ),
             ("epochs_taken", "Epochs taken over", &self.epochs_taken),
-            ("leases_expired", "Leases revoked when due", &self.leases_expired),
+            (
+                "leases_expired",
+                "Leases revoked when due",
+                &self.leases_expired,
+            ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
-        registry.register("batch_requests", "Requests in one entry", self.batch_requests.clone());
+        registry.register(
+            "batch_requests",
+            "Requests in one entry",
+            self.batch_requests.clone(),
+        );
         registry.register(
             "append_seconds",
             "Time from the start of an append to its outcome",
             self.append_seconds.clone(),
         );
-        registry.register("applied_slot", "Newest applied slot", self.applied_slot.clone());
+        registry.register(
+            "applied_slot",
+            "Newest applied slot",
+            self.applied_slot.clone(),
+        );
         registry.register(
             "queue_length",
             "Requests that wait for the sequencer",

@@ -44,6 +44,8 @@ pub struct Options {
     pub heartbeat_interval: Duration,
     /// An owner whose heartbeat stood still for this long, by our own clock, is replaced.
     pub owner_timeout: Duration,
+    /// Whether this instance may own epochs. Without any instance that may, leases never expire.
+    pub may_own: bool,
     /// A member whose heartbeat stood still for this long is no longer listed.
     pub member_timeout: Duration,
     /// Pause between two scans for leases that are due (etcd scans every 500 ms).
@@ -94,6 +96,7 @@ impl Default for Options {
             retry_max: Duration::from_secs(1),
             heartbeat_interval: Duration::from_millis(500),
             owner_timeout: Duration::from_secs(2),
+            may_own: true,
             member_timeout: Duration::from_secs(30),
             expiry_interval: Duration::from_millis(250),
             expiry_batch: 500,

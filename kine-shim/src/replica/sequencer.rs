@@ -31,7 +31,11 @@ const WAITING_TICK: Duration = Duration::from_millis(100);
 
 /// Runs until the replica stops.
 pub(super) async fn run(shared: Arc<Shared>, queue: mpsc::Receiver<Proposal>) {
-    let mut sequencer = Sequencer { shared, queue, held: VecDeque::new() };
+    let mut sequencer = Sequencer {
+        shared,
+        queue,
+        held: VecDeque::new(),
+    };
     while let Some(batch) = sequencer.gather().await {
         sequencer.commit(batch).await;
     }
@@ -94,7 +98,10 @@ impl Sequencer {
             batch.push(next);
         }
         let left = self.held.len() + self.queue.len();
-        self.shared.metrics.queue_length.set(i64::try_from(left).unwrap_or(i64::MAX));
+        self.shared
+            .metrics
+            .queue_length
+            .set(i64::try_from(left).unwrap_or(i64::MAX));
         batch
     }
 
@@ -160,7 +167,10 @@ impl Sequencer {
             };
             match self.append(&mut batch, draft.position, body).await {
                 Fate::Committed => {
-                    self.shared.metrics.requests_committed.inc_by(batch.len() as u64);
+                    self.shared
+                        .metrics
+                        .requests_committed
+                        .inc_by(batch.len() as u64);
                     answer_all(batch, draft.outcomes);
                     return None;
                 }
@@ -170,7 +180,10 @@ impl Sequencer {
                 }
                 Fate::Refused(error) => return Some((batch, error)),
                 Fate::Unknown => {
-                    refuse_all(&mut batch, &Error::Unavailable("the outcome of a write is unknown"));
+                    refuse_all(
+                        &mut batch,
+                        &Error::Unavailable("the outcome of a write is unknown"),
+                    );
                     return None;
                 }
                 Fate::Halted(halt) => {
@@ -218,7 +231,11 @@ impl Sequencer {
                 break;
             }
         }
-        while self.held.front().is_some_and(|one| one.waited(now) >= timeout) {
+        while self
+            .held
+            .front()
+            .is_some_and(|one| one.waited(now) >= timeout)
+        {
             if let Some(proposal) = self.held.pop_front() {
                 proposal.refuse(Error::TimedOut);
             }

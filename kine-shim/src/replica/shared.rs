@@ -207,10 +207,12 @@ impl Shared {
     /// Queues work for the sequencer.
     pub(super) fn enqueue(&self, work: Work, answer: Answer) -> Result<()> {
         let proposal = Proposal::new(work, answer, self.clock.now());
-        self.queue.try_send(proposal).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => Error::TooManyRequests,
-            mpsc::error::TrySendError::Closed(_) => Error::Stopped,
-        })
+        self.queue
+            .try_send(proposal)
+            .map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => Error::TooManyRequests,
+                mpsc::error::TrySendError::Closed(_) => Error::Stopped,
+            })
     }
 
     pub(super) async fn propose(&self, request: Request) -> Result<Response> {
@@ -235,7 +237,11 @@ impl Shared {
     pub(super) async fn head_barrier(&self) -> Result<()> {
         let (answer, answered) = oneshot::channel();
         self.core.read().serving()?;
-        self.waiting.lock().as_mut().ok_or(Error::Stopped)?.push(answer);
+        self.waiting
+            .lock()
+            .as_mut()
+            .ok_or(Error::Stopped)?
+            .push(answer);
         self.metrics.barriers.inc();
         self.follower.notify_one();
         answered.await.unwrap_or(Err(Error::Stopped))

@@ -29,7 +29,12 @@ struct Inner {
 impl Streams {
     pub(super) fn new() -> Self {
         let hub = WatchHub::new(&State::new());
-        Self { inner: Mutex::new(Inner { hub, bells: HashMap::new() }) }
+        Self {
+            inner: Mutex::new(Inner {
+                hub,
+                bells: HashMap::new(),
+            }),
+        }
     }
 
     /// Takes in what was just applied. The caller holds the core.
@@ -89,7 +94,11 @@ impl WatchStream {
         inner.bells.insert(id, Arc::clone(&bell));
         drop(inner);
         drop(core);
-        Ok(Self { shared: Arc::clone(shared), id, bell })
+        Ok(Self {
+            shared: Arc::clone(shared),
+            id,
+            bell,
+        })
     }
 
     /// Adds a watcher. Its first message says that it was created, or why not.
@@ -119,7 +128,12 @@ impl WatchStream {
         loop {
             let poll = {
                 let core = self.shared.core.read();
-                self.shared.streams.inner.lock().hub.poll(self.id, core.state())
+                self.shared
+                    .streams
+                    .inner
+                    .lock()
+                    .hub
+                    .poll(self.id, core.state())
             };
             if poll.closed {
                 match self.shared.phase() {

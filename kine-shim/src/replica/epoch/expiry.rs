@@ -13,7 +13,10 @@ pub(super) async fn run(shared: &Shared) {
         let mut pending = Vec::new();
         for request in due(shared) {
             let (answer, answered) = oneshot::channel();
-            if shared.enqueue(Work::Request(request), Answer::Response(answer)).is_err() {
+            if shared
+                .enqueue(Work::Request(request), Answer::Response(answer))
+                .is_err()
+            {
                 // The queue is full: the lease is still due at the next scan.
                 break;
             }
@@ -39,5 +42,7 @@ fn due(shared: &Shared) -> Vec<Request> {
         return Vec::new();
     };
     let due = core.leases_due(shared.clock.now(), shared.options.expiry_batch);
-    due.into_iter().map(|id| Request::LeaseExpire(LeaseExpireRequest { id, epoch })).collect()
+    due.into_iter()
+        .map(|id| Request::LeaseExpire(LeaseExpireRequest { id, epoch }))
+        .collect()
 }

@@ -36,7 +36,11 @@ impl Members {
             formats: vec![helium_mvcc::ENCODING],
             heartbeat: 0,
         };
-        Self { own, timeout: options.member_timeout, seen: BTreeMap::new() }
+        Self {
+            own,
+            timeout: options.member_timeout,
+            seen: BTreeMap::new(),
+        }
     }
 
     /// Our own row for the next heartbeat.
@@ -60,7 +64,11 @@ impl Members {
         }
         let limit = self.timeout * REMOVE_AFTER;
         let is_dead = |seen: &Seen| now.saturating_sub(seen.heard) >= limit;
-        self.seen.iter().filter(|(_, seen)| is_dead(seen)).map(|(id, _)| *id).collect()
+        self.seen
+            .iter()
+            .filter(|(_, seen)| is_dead(seen))
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     /// When a member's counter was last seen to change.
@@ -70,7 +78,10 @@ impl Members {
 
     pub(in crate::replica) fn is_alive(&self, now: Duration, id: WriterId) -> bool {
         id == self.own.id
-            || self.seen.get(&id).is_some_and(|seen| self.is_recent(now, seen))
+            || self
+                .seen
+                .get(&id)
+                .is_some_and(|seen| self.is_recent(now, seen))
     }
 
     fn is_recent(&self, now: Duration, seen: &Seen) -> bool {
@@ -119,12 +130,18 @@ mod tests {
     #[test]
     fn a_member_lives_while_its_counter_changes_by_our_own_clock() {
         let second = Duration::from_secs;
-        let options = Options { member_timeout: second(10), ..Options::default() };
+        let options = Options {
+            member_timeout: second(10),
+            ..Options::default()
+        };
         let mut members = Members::new(WriterId(1), &options);
         assert_eq!(members.update(second(0), vec![row(2, 7)]), []);
         assert!(members.is_alive(second(9), WriterId(2)));
         assert_eq!(members.update(second(9), vec![row(2, 7)]), []);
-        assert!(!members.is_alive(second(10), WriterId(2)), "the counter stood still");
+        assert!(
+            !members.is_alive(second(10), WriterId(2)),
+            "the counter stood still"
+        );
         assert_eq!(members.heard(MemberId(2)), Some(second(0)));
         assert_eq!(members.update(second(12), vec![row(2, 8)]), []);
         assert!(members.is_alive(second(12), WriterId(2)));
@@ -137,10 +154,20 @@ mod tests {
     #[test]
     fn addresses_survive_the_table() {
         let urls = vec!["http://127.0.0.1:2379".to_owned()];
-        let options = Options { advertise_client_urls: urls.clone(), ..Options::default() };
+        let options = Options {
+            advertise_client_urls: urls.clone(),
+            ..Options::default()
+        };
         let mut members = Members::new(WriterId(1), &options);
         let row = members.beat();
         assert_eq!(view(&row).client_urls, urls);
-        assert!(view(&Member { addresses: "?".into(), ..row }).client_urls.is_empty());
+        assert!(
+            view(&Member {
+                addresses: "?".into(),
+                ..row
+            })
+            .client_urls
+            .is_empty()
+        );
     }
 }

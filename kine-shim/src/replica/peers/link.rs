@@ -69,8 +69,8 @@ async fn follow(shared: &Shared, member: &MemberView) {
 }
 
 async fn follow_once(shared: &Shared, url: &str, backoff: &mut Backoff) -> Result<(), Error> {
-    let mut client = PeerClient::new(connect(shared, url).await?)
-        .max_decoding_message_size(usize::MAX);
+    let mut client =
+        PeerClient::new(connect(shared, url).await?).max_decoding_message_size(usize::MAX);
     let request = pb::FollowRequest {
         cluster_id: shared.cluster_id,
         log_id: shared.journal.log_id().0,
@@ -105,7 +105,10 @@ async fn connect(shared: &Shared, url: &str) -> Result<Channel, Error> {
         (Some("https"), Some(tls)) => {
             let tls = TlsConnector::from(Arc::clone(tls));
             let connector = tower::service_fn(move |uri| dial(tls.clone(), uri));
-            endpoint.connect_with_connector(connector).await.map_err(Error::Connect)
+            endpoint
+                .connect_with_connector(connector)
+                .await
+                .map_err(Error::Connect)
         }
         _ => Err(Error::NoAddress),
     }
@@ -113,7 +116,10 @@ async fn connect(shared: &Shared, url: &str) -> Result<Channel, Error> {
 
 async fn dial(tls: TlsConnector, uri: http::Uri) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
     let host = uri.host().ok_or(io::ErrorKind::InvalidInput)?;
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
     let tcp = TcpStream::connect((host.as_str(), uri.port_u16().unwrap_or(443))).await?;
     tcp.set_nodelay(true)?;
     let name = ServerName::try_from(host).map_err(io::Error::other)?;

@@ -35,13 +35,14 @@ impl Peer for PeerService {
         let request = request.into_inner();
         let log_id = self.shared.journal.log_id().0;
         if request.cluster_id != self.shared.cluster_id || request.log_id != log_id {
-            return Err(Status::failed_precondition("this instance serves another log"));
+            return Err(Status::failed_precondition(
+                "this instance serves another log",
+            ));
         }
         let commits = self.shared.commits.subscribe();
         let stopped = self.shared.cancel.clone();
-        let entries = futures_util::stream::unfold(
-            (commits, stopped),
-            |(mut commits, stopped)| async move {
+        let entries =
+            futures_util::stream::unfold((commits, stopped), |(mut commits, stopped)| async move {
                 loop {
                     let next = tokio::select! {
                         () = stopped.cancelled() => return None,
@@ -54,8 +55,7 @@ impl Peer for PeerService {
                         Err(RecvError::Closed) => return None,
                     }
                 }
-            },
-        );
+            });
         Ok(Response::new(Box::pin(entries)))
     }
 }

@@ -53,8 +53,17 @@ mod tests {
             payload: bytes::Bytes::from_static(b"payload"),
         };
         assert_eq!(from_wire(to_wire(&entry)), Some(entry.clone()));
-        let short = pb::Entry { id: bytes::Bytes::from_static(b"short"), ..to_wire(&entry) };
+        let short = pb::Entry {
+            id: bytes::Bytes::from_static(b"short"),
+            ..to_wire(&entry)
+        };
         assert_eq!(from_wire(short), None);
-        assert_eq!(from_wire(pb::Entry { enc: 1 << 20, ..to_wire(&entry) }), None);
+        assert_eq!(
+            from_wire(pb::Entry {
+                enc: 1 << 20,
+                ..to_wire(&entry)
+            }),
+            None
+        );
     }
 }

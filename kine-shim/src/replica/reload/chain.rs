@@ -29,10 +29,7 @@ pub(super) struct Chain {
 
 impl Chain {
     /// The state at the checkpoint; empty without one.
-    pub(super) async fn restore(
-        shared: &Shared,
-        mark: Option<Slot>,
-    ) -> Result<Self, Interrupted> {
+    pub(super) async fn restore(shared: &Shared, mark: Option<Slot>) -> Result<Self, Interrupted> {
         let mut chain = Self {
             state: State::new(),
             ids: ChainIds::starting_at(Slot::ZERO, EntryId::NIL),
@@ -46,7 +43,10 @@ impl Chain {
         };
         let slot = meta.slot;
         let mut restore = Restore::begin(&meta.state, slot.0.unsigned_abs()).map_err(|source| {
-            Interrupted::Halted(Halt::Checkpoint { slot: slot.0, source })
+            Interrupted::Halted(Halt::Checkpoint {
+                slot: slot.0,
+                source,
+            })
         })?;
         let mut after = None;
         let mut keys = 0_usize;
@@ -56,7 +56,9 @@ impl Chain {
                 return Err(Interrupted::Moved);
             };
             keys += rows.len();
-            rows.into_iter().map(key_value).for_each(|kv| restore.row(kv));
+            rows.into_iter()
+                .map(key_value)
+                .for_each(|kv| restore.row(kv));
             chain.progress(shared, "loading the checkpoint", keys);
             after = next;
             if after.is_none() {
@@ -90,8 +92,7 @@ impl Chain {
                 continue;
             }
             let head = shared.journal.head_read(after).await?;
-            if head.floor > after
-                || (after > Slot::ZERO && head.at_applied != Some(self.ids.id()))
+            if head.floor > after || (after > Slot::ZERO && head.at_applied != Some(self.ids.id()))
             {
                 return Err(Interrupted::Moved);
             }
@@ -120,7 +121,10 @@ impl Chain {
             Placement::Next => {
                 let body = decode(entry).map_err(Interrupted::Halted)?;
                 self.state.apply(stamp(entry), &body).map_err(|source| {
-                    Interrupted::Halted(Halt::Sequence { slot: entry.slot.0, source })
+                    Interrupted::Halted(Halt::Sequence {
+                        slot: entry.slot.0,
+                        source,
+                    })
                 })?;
                 self.ids.push(entry.id);
             }

@@ -35,7 +35,11 @@ pub(super) async fn append(
     let state = chain.state();
     let request = IncarnationRequest {
         incarnation: state.incarnation().next(),
-        bump_to: Revision(beyond.0.saturating_add(shared.options.incarnation_bump.max(1))),
+        bump_to: Revision(
+            beyond
+                .0
+                .saturating_add(shared.options.incarnation_bump.max(1)),
+        ),
     };
     let mut batch = Batch::new(state);
     if let Err(error) = batch.evaluate(&Request::Incarnation(request)) {
@@ -44,7 +48,11 @@ pub(super) async fn append(
         return Err(Interrupted::Moved);
     }
     let body = batch.finish();
-    let position = Position { slot: chain.ids().slot(), id: chain.ids().id(), generation: 0 };
+    let position = Position {
+        slot: chain.ids().slot(),
+        id: chain.ids().id(),
+        generation: 0,
+    };
     let entry = shared.entry(position, journal_epoch(state.epoch()), &body);
     let mut backoff = Backoff::new(shared.options.retry_min, shared.options.retry_max);
     loop {

@@ -54,14 +54,26 @@ impl Sequencer {
         let started = self.shared.clock.now();
         let epoch = self.shared.core.read().state().epoch();
         let entry = Arc::new(self.shared.entry(position, journal_epoch(epoch), &body));
-        let mut attempt = Attempt { entry, body, position, is_open: false, rival: None };
-        self.shared.metrics.batch_requests.observe(batch.len() as f64);
+        let mut attempt = Attempt {
+            entry,
+            body,
+            position,
+            is_open: false,
+            rival: None,
+        };
+        self.shared
+            .metrics
+            .batch_requests
+            .observe(batch.len() as f64);
         let fate = self.decide(batch, &mut attempt).await;
         if attempt.is_open {
             self.shared.sight.lock().undecided_since = None;
         }
         let elapsed = self.shared.clock.now().saturating_sub(started);
-        self.shared.metrics.append_seconds.observe(elapsed.as_secs_f64());
+        self.shared
+            .metrics
+            .append_seconds
+            .observe(elapsed.as_secs_f64());
         fate
     }
 
@@ -70,7 +82,9 @@ impl Sequencer {
         let mut backoff = Backoff::new(shared.options.retry_min, shared.options.retry_max);
         loop {
             let entry = attempt.to_insert();
-            let Some(result) = self.waiting(batch, shared.journal.entry_append(&entry)).await
+            let Some(result) = self
+                .waiting(batch, shared.journal.entry_append(&entry))
+                .await
             else {
                 return Fate::Stopped;
             };
@@ -110,7 +124,10 @@ impl Sequencer {
             // primary, without the entries before ours. A row behind a gap counts for nothing.
             attempt.is_open = true;
             let before = attempt.position;
-            match self.waiting(batch, shared.journal.head_read(before.slot)).await? {
+            match self
+                .waiting(batch, shared.journal.head_read(before.slot))
+                .await?
+            {
                 Ok(head) if before.slot == Slot::ZERO || head.at_applied == Some(before.id) => {}
                 Ok(_) => return self.displaced(batch, attempt).await,
                 Err(error) => return attempt.failed(&shared, error),
@@ -134,7 +151,11 @@ impl Sequencer {
             Ok(Placement::Ahead | Placement::Differs) => return Some(Fate::Unknown),
             Err(halt) => return Some(Fate::Halted(halt)),
         }
-        Some(if attempt.rival.is_some() { Fate::Lost } else { Fate::Committed })
+        Some(if attempt.rival.is_some() {
+            Fate::Lost
+        } else {
+            Fate::Committed
+        })
     }
 
     /// The slot holds an entry: whose, the follower will know.
@@ -237,7 +258,11 @@ impl Attempt {
         }
         self.is_open = true;
         shared.metrics.appends_undecided.inc();
-        shared.sight.lock().undecided_since.get_or_insert(shared.clock.now());
+        shared
+            .sight
+            .lock()
+            .undecided_since
+            .get_or_insert(shared.clock.now());
         None
     }
 }

@@ -60,7 +60,12 @@ impl Draft {
             outcomes.push(Some(result.map(|outcome| outcome.response)));
         }
         let body = must_append.then(|| batch.finish());
-        Ok(Self { position: core.position(), body, outcomes, depends_on_state })
+        Ok(Self {
+            position: core.position(),
+            body,
+            outcomes,
+            depends_on_state,
+        })
     }
 }
 

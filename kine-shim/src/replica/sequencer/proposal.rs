@@ -38,7 +38,11 @@ pub(in crate::replica) struct Proposal {
 impl Proposal {
     /// Work that arrived at `since` of the replica's clock.
     pub(in crate::replica) fn new(work: Work, answer: Answer, since: Duration) -> Self {
-        Self { work, answer, since }
+        Self {
+            work,
+            answer,
+            since,
+        }
     }
 
     pub(super) fn work(&self) -> &Work {
