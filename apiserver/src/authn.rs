@@ -56,7 +56,7 @@ pub enum SetupError {
         path: String,
         /// What is wrong.
         #[source]
-        source: helium_tls::Error,
+        source: Box<helium_tls::Error>,
     },
     /// A file can't be read.
     #[error("reading {path}")]

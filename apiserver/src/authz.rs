@@ -59,7 +59,7 @@ pub struct Authorizer {
 enum Mode {
     Everything,
     MastersOnly,
-    Delegated(Reviewer),
+    Delegated(Box<Reviewer>),
 }
 
 impl Authorizer {
@@ -81,7 +81,7 @@ impl Authorizer {
             } => {
                 let mode = match host::client(kubeconfig).await? {
                     Some(client) => {
-                        Mode::Delegated(Reviewer::new(client, *allowed_ttl, *denied_ttl))
+                        Mode::Delegated(Box::new(Reviewer::new(client, *allowed_ttl, *denied_ttl)))
                     }
                     None => Mode::MastersOnly,
                 };

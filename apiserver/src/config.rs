@@ -150,6 +150,9 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// Time for a request that isn't long-running.
     pub request_timeout: Duration,
+    /// Time between the end of readiness and the close of the listener, so that whoever sends
+    /// requests here can learn not to.
+    pub shutdown_delay: Duration,
     /// Time that shutdown waits for requests in flight.
     pub shutdown_grace: Duration,
 }
@@ -161,6 +164,7 @@ impl Default for Limits {
             max_mutating_requests_inflight: 200,
             max_body_bytes: 3 * 1024 * 1024,
             request_timeout: Duration::from_secs(60),
+            shutdown_delay: Duration::ZERO,
             shutdown_grace: Duration::from_secs(10),
         }
     }

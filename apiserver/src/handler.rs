@@ -339,10 +339,10 @@ impl Handler {
                 "/openapi/v2",
                 "/openapi/v3",
             ];
-            return if known.contains(&trimmed) {
-                respond::text(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed\n")
-            } else {
-                respond::page_not_found()
+            return match known.contains(&trimmed) {
+                true => respond::text(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed\n"),
+                false if catalog.synced() => respond::page_not_found(),
+                false => respond::starting(),
             };
         }
         if let Some(response) = self.health.answer(path, &head.query).await {

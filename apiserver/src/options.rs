@@ -235,6 +235,14 @@ struct Behaviour {
     #[arg(long, default_value = "1m", value_parser = values::duration,
         env = "HELIUM_APISERVER_REQUEST_TIMEOUT")]
     request_timeout: Duration,
+    /// Time to go on serving after the end of readiness, when asked to stop.
+    #[arg(
+        long,
+        default_value = "0s",
+        value_parser = values::duration,
+        env = "HELIUM_APISERVER_SHUTDOWN_DELAY_DURATION"
+    )]
+    shutdown_delay_duration: Duration,
     /// Serve namespaces under /api/v1, for clients without a kube-apiserver in between.
     #[arg(long, num_args = 0..=1, default_value_t, default_missing_value = "true",
         env = "HELIUM_APISERVER_SERVE_NAMESPACES")]
@@ -290,7 +298,7 @@ pub enum OptionsError {
         directory: String,
         /// What went wrong.
         #[source]
-        source: helium_tls::Error,
+        source: Box<helium_tls::Error>,
     },
 }
 
@@ -374,6 +382,7 @@ impl Options {
             max_requests_inflight,
             max_mutating_requests_inflight,
             request_timeout,
+            shutdown_delay_duration,
             serve_namespaces,
             namespace_controller_users,
             garbage_collector_users,
@@ -401,6 +410,7 @@ impl Options {
                 max_requests_inflight,
                 max_mutating_requests_inflight,
                 request_timeout,
+                shutdown_delay: shutdown_delay_duration,
                 ..Limits::default()
             },
             serve_namespaces,
@@ -474,7 +484,7 @@ fn own_certificate(directory: &Path) -> Result<ServingTls, OptionsError> {
     made.map(|_paths| tls)
         .map_err(|source| OptionsError::Certificate {
             directory: directory.display().to_string(),
-            source,
+            source: Box::new(source),
         })
 }
 

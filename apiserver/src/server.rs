@@ -1,7 +1,8 @@
 //! Accepting connections, and the life of one server: start, serve, drain, stop.
 //!
-//! Shutdown: the listener closes; readiness turns false; watches end between two events; requests in
-//! flight get [`crate::config::Limits::shutdown_grace`]; what is left then is cut.
+//! Shutdown: readiness turns false; after [`crate::config::Limits::shutdown_delay`] the listener closes and watches
+//! end between two events; requests in flight get [`crate::config::Limits::shutdown_grace`]; what is left then
+//! is cut.
 
 use std::convert::Infallible;
 use std::io;
@@ -66,7 +67,7 @@ const COMPRESS_ABOVE: u64 = 128 * 1024;
 pub enum StartError {
     /// The serving certificate can't be loaded.
     #[error("loading the serving certificate")]
-    Tls(#[source] helium_tls::Error),
+    Tls(#[source] Box<helium_tls::Error>),
     /// The address is taken or not ours.
     #[error("listening on {address}")]
     Listen {
@@ -95,7 +96,9 @@ pub struct Server;
 pub struct Running {
     local_addr: SocketAddr,
     backend: Arc<dyn Backend>,
+    draining: CancellationToken,
     shutdown: CancellationToken,
+    shutdown_delay: Duration,
     tracker: TaskTracker,
     _guard: DropGuard,
 }
@@ -164,6 +167,7 @@ impl Server {
         shutdown: CancellationToken,
     ) -> Result<Running, StartError> {
         let guard = shutdown.clone().drop_guard();
+        let draining = shutdown.child_token();
         let tracker = TaskTracker::new();
         let files = ServerTlsFiles {
             certificate: config.tls.cert_file.clone(),
@@ -172,7 +176,7 @@ impl Server {
         // Certificates are asked for but judged for each request, so that a bad one can be told why.
         let no_demand = Arc::new(ClientCas::new());
         let tls = ServerTls::load(files, no_demand, ClientAuth::Request, &["h2", "http/1.1"])
-            .map_err(StartError::Tls)?;
+            .map_err(|source| StartError::Tls(Box::new(source)))?;
         let listen = |source| StartError::Listen {
             address: config.listen,
             source,
@@ -191,7 +195,7 @@ impl Server {
         let handler = Arc::new(Handler {
             authenticator,
             authorizer,
-            health: own_checks(parts.health, &parts.backend, &shutdown),
+            health: own_checks(parts.health, &parts.backend, &draining),
             backend: Arc::clone(&parts.backend),
             catalog: parts.catalog,
             library: Library::default(),
@@ -214,7 +218,9 @@ impl Server {
         Ok(Running {
             local_addr,
             backend: parts.backend,
+            draining,
             shutdown,
+            shutdown_delay: config.limits.shutdown_delay,
             tracker,
             _guard: guard,
         })
@@ -237,7 +243,7 @@ fn store_check(
     }
 }
 
-fn own_checks(health: Health, backend: &Arc<dyn Backend>, shutdown: &CancellationToken) -> Health {
+fn own_checks(health: Health, backend: &Arc<dyn Backend>, draining: &CancellationToken) -> Health {
     let backend = Arc::clone(backend);
     let definitions = move || -> BoxFuture<'static, Result<(), String>> {
         let started = backend.is_started();
@@ -249,9 +255,9 @@ fn own_checks(health: Health, backend: &Arc<dyn Backend>, shutdown: &Cancellatio
             }
         })
     };
-    let shutdown = shutdown.clone();
+    let draining = draining.clone();
     let stopping = move || -> BoxFuture<'static, Result<(), String>> {
-        let stopping = shutdown.is_cancelled();
+        let stopping = draining.is_cancelled();
         Box::pin(async move {
             if stopping {
                 Err("process is shutting down".into())
@@ -287,6 +293,11 @@ impl Running {
 
     /// Begins the shutdown, if it hasn't begun, and waits until it is over.
     pub async fn stop(self) {
+        self.draining.cancel();
+        tokio::select! {
+            () = self.shutdown.cancelled() => {}
+            () = tokio::time::sleep(self.shutdown_delay) => {}
+        }
         self.shutdown.cancel();
         self.stopped().await;
     }

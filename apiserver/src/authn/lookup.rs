@@ -43,7 +43,7 @@ pub(super) fn load_files(
         cas.set(bundle, &pem)
             .map_err(|source| SetupError::Authorities {
                 path: shown,
-                source,
+                source: Box::new(source),
             })?;
     }
     Ok(())

@@ -69,7 +69,6 @@ const NAMES: &[&str] = &[
     "permit-port-sharing",
     "profiling",
     "runtime-config-emulation-forward-compatible",
-    "shutdown-delay-duration",
     "shutdown-send-retry-after",
     "skip_headers",
     "skip_log_headers",

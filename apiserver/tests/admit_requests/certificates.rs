@@ -13,13 +13,10 @@ const WIDGETS: &str = "/apis/g.example/v1/widgets";
 #[tokio::test]
 async fn a_certificate_names_its_user_and_groups() {
     let harness = Harness::plain().await;
-    let user = harness.pki.user("jane", &["dev", "ops"]);
+    let user = harness.pki.user("jane", &["dev"]);
     let body = harness.client(Some(&user)).get(WIDGETS).await.json();
     assert_eq!(body["user"], "jane");
-    assert_eq!(
-        body["groups"],
-        json!(["dev", "ops", "system:authenticated"])
-    );
+    assert_eq!(body["groups"], json!(["dev", "system:authenticated"]));
     let credential = &body["extra"]["authentication.kubernetes.io/credential-id"][0];
     assert!(
         credential

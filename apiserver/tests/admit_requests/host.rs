@@ -26,23 +26,23 @@ use tower::ServiceExt;
 use crate::support::Pki;
 
 /// What the stand-in answers and what it was asked.
-pub struct Facts {
+pub(crate) struct Facts {
     /// The ConfigMap's `data`; changes reach those who watch.
     settings: watch::Sender<Option<Value>>,
     /// Codes to answer reviews with before answering properly.
-    pub failures: Mutex<Vec<u16>>,
-    pub token_reviews: AtomicUsize,
-    pub access_reviews: Mutex<Vec<Value>>,
+    pub(crate) failures: Mutex<Vec<u16>>,
+    pub(crate) token_reviews: AtomicUsize,
+    pub(crate) access_reviews: Mutex<Vec<Value>>,
 }
 
-pub struct Host {
-    pub facts: Arc<Facts>,
-    pub kubeconfig: PathBuf,
+pub(crate) struct Host {
+    pub(crate) facts: Arc<Facts>,
+    pub(crate) kubeconfig: PathBuf,
     _guard: DropGuard,
 }
 
 impl Host {
-    pub async fn start(pki: &Pki) -> Self {
+    pub(crate) async fn start(pki: &Pki) -> Self {
         helium_tls::install_provider();
         let facts = Arc::new(Facts {
             settings: watch::Sender::new(None),
@@ -104,15 +104,15 @@ impl Host {
     }
 
     /// Sets the ConfigMap with the front proxy's settings.
-    pub fn set_settings(&self, data: Value) {
+    pub(crate) fn set_settings(&self, data: Value) {
         self.facts.settings.send_replace(Some(data));
     }
 
-    pub fn token_reviews(&self) -> usize {
+    pub(crate) fn token_reviews(&self) -> usize {
         self.facts.token_reviews.load(Ordering::SeqCst)
     }
 
-    pub fn access_reviews(&self) -> Vec<Value> {
+    pub(crate) fn access_reviews(&self) -> Vec<Value> {
         self.facts.access_reviews.lock().clone()
     }
 }

@@ -36,12 +36,12 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 /// Answers every request with what it was asked; some resource names make it misbehave.
-pub struct Echo {
-    pub started: AtomicBool,
-    pub store_up: AtomicBool,
-    pub catalog: ArcSwap<Catalog>,
+pub(crate) struct Echo {
+    pub(crate) started: AtomicBool,
+    pub(crate) store_up: AtomicBool,
+    pub(crate) catalog: ArcSwap<Catalog>,
     /// What another instance has declared.
-    pub elsewhere: ArcSwapOption<Catalog>,
+    pub(crate) elsewhere: ArcSwapOption<Catalog>,
 }
 
 #[async_trait]
@@ -121,15 +121,15 @@ impl Backend for Echo {
 }
 
 /// Authorities and files for one test.
-pub struct Pki {
-    pub directory: TempDir,
-    pub serving: Authority,
-    pub client: Authority,
-    pub proxy: Authority,
+pub(crate) struct Pki {
+    pub(crate) directory: TempDir,
+    pub(crate) serving: Authority,
+    pub(crate) client: Authority,
+    pub(crate) proxy: Authority,
 }
 
 impl Pki {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let authority = |name: &str| Authority::new(name).expect("an authority");
         let pki = Self {
             directory: tempfile::tempdir().expect("a directory"),
@@ -151,21 +151,21 @@ impl Pki {
         pki
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// A certificate of the client authority.
-    pub fn user(&self, name: &str, groups: &[&str]) -> Issued {
+    pub(crate) fn user(&self, name: &str, groups: &[&str]) -> Issued {
         self.client.issue_client(name, groups).expect("issued")
     }
 
     /// A certificate of the front proxy's authority.
-    pub fn front_proxy(&self, name: &str) -> Issued {
+    pub(crate) fn front_proxy(&self, name: &str) -> Issued {
         self.proxy.issue_client(name, &[]).expect("issued")
     }
 
-    pub fn serving_tls(&self) -> ServingTls {
+    pub(crate) fn serving_tls(&self) -> ServingTls {
         ServingTls {
             cert_file: self.path("server.crt"),
             key_file: self.path("server.key"),
@@ -173,7 +173,7 @@ impl Pki {
     }
 }
 
-pub fn request_header(ca_file: &Path, allowed_names: &[&str]) -> RequestHeader {
+pub(crate) fn request_header(ca_file: &Path, allowed_names: &[&str]) -> RequestHeader {
     let list = |name: &str| vec![name.to_owned()];
     RequestHeader {
         ca_file: ca_file.to_owned(),
@@ -190,7 +190,7 @@ pub fn request_header(ca_file: &Path, allowed_names: &[&str]) -> RequestHeader {
 
 /// A configuration with a client authority, a front proxy named `front-proxy-client`, and everything
 /// allowed.
-pub fn config(pki: &Pki) -> Config {
+pub(crate) fn config(pki: &Pki) -> Config {
     Config {
         cluster_name: "c1".into(),
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -224,14 +224,14 @@ pub fn config(pki: &Pki) -> Config {
 }
 
 /// A server with an echoing registry.
-pub struct Harness {
-    pub running: Running,
-    pub echo: Arc<Echo>,
-    pub pki: Pki,
+pub(crate) struct Harness {
+    pub(crate) running: Running,
+    pub(crate) echo: Arc<Echo>,
+    pub(crate) pki: Pki,
 }
 
 impl Harness {
-    pub async fn start(pki: Pki, config: Config, catalog: Catalog) -> Self {
+    pub(crate) async fn start(pki: Pki, config: Config, catalog: Catalog) -> Self {
         helium_tls::install_provider();
         let echo = Arc::new(Echo {
             started: AtomicBool::new(catalog.synced()),
@@ -252,43 +252,43 @@ impl Harness {
     }
 
     /// With everything known and nothing declared.
-    pub async fn plain() -> Self {
+    pub(crate) async fn plain() -> Self {
         let pki = Pki::new();
         let config = config(&pki);
         Self::start(pki, config, Catalog::new(1, true, Vec::new())).await
     }
 
-    pub fn client(&self, certificate: Option<&Issued>) -> Client {
+    pub(crate) fn client(&self, certificate: Option<&Issued>) -> Client {
         Client::new(&self.pki, self.running.local_addr(), certificate)
     }
 }
 
 /// Sends requests, each on a connection of its own.
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     address: SocketAddr,
     tls: ClientTls,
 }
 
 /// A whole answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub code: u16,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) code: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error} in {:?}", self.text()))
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .and_then(|value| value.to_str().ok())
@@ -297,7 +297,7 @@ impl Answer {
 }
 
 impl Client {
-    pub fn new(pki: &Pki, address: SocketAddr, certificate: Option<&Issued>) -> Self {
+    pub(crate) fn new(pki: &Pki, address: SocketAddr, certificate: Option<&Issued>) -> Self {
         let mut files = ClientTlsFiles {
             ca: Some(pki.path("serving-ca.crt")),
             ..ClientTlsFiles::default()
@@ -313,15 +313,15 @@ impl Client {
         Self { address, tls }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.get_with(path, &[]).await
     }
 
-    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.send(request(Method::GET, path, headers, "")).await
     }
 
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         let response = self.open(request).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a whole body").to_bytes();
@@ -333,7 +333,10 @@ impl Client {
     }
 
     /// The answer as soon as its head is there.
-    pub async fn open(&self, request: Request<Full<Bytes>>) -> Response<hyper::body::Incoming> {
+    pub(crate) async fn open(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Response<hyper::body::Incoming> {
         let stream = TcpStream::connect(self.address).await.expect("connected");
         let name = ServerName::try_from("localhost").expect("a name");
         let stream = TlsConnector::from(self.tls.config())
@@ -350,7 +353,7 @@ impl Client {
     }
 }
 
-pub fn request(
+pub(crate) fn request(
     method: Method,
     path: &str,
     headers: &[(&str, &str)],
@@ -369,7 +372,7 @@ pub fn request(
 
 /// Whether an answer is a `Status` of that code and reason.
 #[track_caller]
-pub fn assert_status(answer: &Answer, code: StatusCode, reason: &str) {
+pub(crate) fn assert_status(answer: &Answer, code: StatusCode, reason: &str) {
     assert_eq!(answer.code, code.as_u16(), "{}", answer.text());
     let body = answer.json();
     assert_eq!(body["kind"], "Status", "{body}");
