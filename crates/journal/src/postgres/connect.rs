@@ -25,8 +25,9 @@ use crate::{Error, ErrorKind, Result};
 /// are trimmed to nothing, so that their statistics are always wrong: an index is always right. A
 /// durability that a role's defaults have weakened is restored.
 pub(super) const SESSION: &str = "\
+SET statement_timeout = 0; \
 SELECT set_config(s.name, w.value, false) FROM (VALUES \
-('statement_timeout', '0'), ('lock_timeout', '0'), ('idle_session_timeout', '0'), \
+('lock_timeout', '0'), ('idle_session_timeout', '0'), \
 ('enable_seqscan', 'off'), ('jit', 'off'), \
 ('default_transaction_isolation', 'read committed'), \
 ('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') \
@@ -129,7 +130,10 @@ impl Connector {
         let opened = tokio::time::timeout(self.timeout, self.dial(&config)).await;
         let opened =
             opened.map_err(|_| Error::new(ACTION, ErrorKind::Unreachable).determinate())?;
-        opened.map_err(|error| connect_error(ACTION, error))
+        let opened = opened.map_err(|error| connect_error(ACTION, error))?;
+        let session = opened.client.batch_execute(SESSION).await;
+        session.map_err(|error| statement_error("preparing a session", error).determinate())?;
+        Ok(opened)
     }
 
     /// Ends all connections and waits for their tasks.

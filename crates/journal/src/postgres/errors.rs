@@ -18,7 +18,6 @@ pub(super) fn statement_error(action: &'static str, error: tokio_postgres::Error
     };
     let (kind, determinate) = classify(database.code().code(), database.message());
     let described = Error::new(action, kind).with_code(database.code().code());
-    let described = described.with_detail(format!("{kind}: {}", database.message()));
     // The server's answer says it all: the driver's own "db error" above it would add nothing.
     let described = match error.into_source() {
         Some(source) => described.with_source(source),
