@@ -46,6 +46,8 @@ type options struct {
 	minimum   float64
 	verbose   bool
 	visualize string
+	// during, if set, runs beside the traffic and must end with it: faults.
+	during func(finish <-chan struct{}) error
 }
 
 func main() {
@@ -210,8 +212,11 @@ func simulate(ctx context.Context, log *zap.Logger, profile traffic.Traffic, o o
 	if err != nil {
 		return err
 	}
+	if o.during != nil {
+		err = o.during(finish)
+	}
 	wg.Wait()
-	return nil
+	return err
 }
 
 // finalWrite makes the write that the suite's validation requires: one after

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,10 +22,10 @@ func newEnv(t *testing.T) *harness.Env {
 	return env
 }
 
-func judge(t *testing.T, name string, endpoints ...string) {
+func judge(t *testing.T, name string, during func(<-chan struct{}) error, endpoints ...string) {
 	t.Helper()
 	passed, err := run(t.Context(), options{
-		endpoints: endpoints, traffic: name, duration: 10 * time.Second, timeout: 2 * time.Second, minimum: 100,
+		endpoints: endpoints, traffic: name, duration: 10 * time.Second, timeout: 2 * time.Second, minimum: 100, during: during,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -43,32 +43,84 @@ func TestEtcd(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			judge(t, name, etcd.Endpoint)
+			judge(t, name, nil, etcd.Endpoint)
 		})
 	}
+}
+
+// twoShims starts two instances on a new PostgreSQL.
+func twoShims(t *testing.T) (shims []*harness.Store, endpoints []string) {
+	t.Helper()
+	env := newEnv(t)
+	postgres, err := env.StartPostgres("postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, err := postgres.CreateDatabase("robustness")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, instance := range []string{"shim-a", "shim-b"} {
+		shim, err := env.StartShim(instance, "debug", url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shims, endpoints = append(shims, shim), append(endpoints, shim.Endpoint)
+	}
+	return shims, endpoints
 }
 
 func TestTwoShimsOnOnePostgres(t *testing.T) {
 	for name := range profiles {
 		t.Run(name, func(t *testing.T) {
-			env := newEnv(t)
-			postgres, err := env.StartPostgres("postgres")
-			if err != nil {
-				t.Fatal(err)
-			}
-			url, err := postgres.CreateDatabase("robustness")
-			if err != nil {
-				t.Fatal(err)
-			}
-			var endpoints []string
-			for _, instance := range strings.Fields("shim-a shim-b") {
-				shim, err := env.StartShim(instance, "debug", url)
-				if err != nil {
-					t.Fatal(err)
+			_, endpoints := twoShims(t)
+			judge(t, name, nil, endpoints...)
+		})
+	}
+}
+
+// Now one, now the other is killed and started again, as a crash would do it.
+func TestShimsKilledInTurn(t *testing.T) {
+	inTurn(t, func(victim *harness.Store) error {
+		victim.Kill()
+		return victim.Restart()
+	})
+}
+
+// Now one, now the other is stopped, and wakes a second later with an old view
+// of the world and requests that were sent before and meanwhile.
+func TestShimsPausedInTurn(t *testing.T) {
+	inTurn(t, func(victim *harness.Store) error {
+		if err := victim.Signal(syscall.SIGSTOP); err != nil {
+			return err
+		}
+		time.Sleep(time.Second)
+		return victim.Signal(syscall.SIGCONT)
+	})
+}
+
+// inTurn does something to one shim after the other while the traffic runs.
+func inTurn(t *testing.T, fault func(victim *harness.Store) error) {
+	for name := range profiles {
+		t.Run(name, func(t *testing.T) {
+			shims, endpoints := twoShims(t)
+			faults := 0
+			judge(t, name, func(finish <-chan struct{}) error {
+				for {
+					select {
+					case <-finish:
+						return nil
+					case <-time.After(time.Second):
+					}
+					if err := fault(shims[faults%len(shims)]); err != nil {
+						return err
+					}
+					faults++
 				}
-				endpoints = append(endpoints, shim.Endpoint)
+			}, endpoints...)
+			if faults < 4 {
+				t.Errorf("only %d faults happened", faults)
 			}
-			judge(t, name, endpoints...)
 		})
 	}
 }
@@ -81,7 +133,7 @@ func TestShimOnSQLite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			judge(t, name, shim.Endpoint)
+			judge(t, name, nil, shim.Endpoint)
 		})
 	}
 }
