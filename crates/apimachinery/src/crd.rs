@@ -1,12 +1,23 @@
-//! Definitions of resources: the `spec` of a CustomResourceDefinition.
+//! Definitions of resources: the `spec` of a CustomResourceDefinition, read and checked.
+//!
+//! A [`Definition`] that exists is valid: every version has a structural schema, exactly one version is stored,
+//! names are unambiguous. What is wrong with one that isn't valid is said in the words that people know from
+//! CustomResourceDefinitions (Kubernetes API reference, `apiextensions.k8s.io/v1`). Conversion between versions
+//! changes only the `apiVersion`; webhooks are refused.
+
+mod parse;
+mod spec;
+mod version;
 
 use serde_json::Value;
 
 use crate::field::{ErrorList, Path};
-use crate::gvk::GroupVersionKind;
+use crate::gvk::{GroupVersionKind, version_priority};
 use crate::jsonpath::JsonPath;
-use crate::resource::{PrinterColumn, Scope, ServedResource};
+use crate::resource::{PrinterColumn, Scope, ServedResource, ServedSubresource};
 use crate::schema::Schema;
+
+pub use spec::{default_spec, unknown_fields, validate_spec_update};
 
 /// Names of a resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,42 +81,226 @@ pub struct Definition {
     pub names: Names,
     /// Scope.
     pub scope: Scope,
-    /// Versions in the order of the definition.
+    /// Versions in the order of the definition; never empty, and exactly one is stored.
     pub versions: Vec<DefinitionVersion>,
 }
 
 impl Definition {
-    /// Parses and validates the spec of a definition named `name` (must be `<plural>.<group>`).
-    pub fn parse(_name: &str, _spec: &Value) -> Result<Self, ErrorList> {
-        unimplemented!()
+    /// Parses and validates the spec of a definition. Its name must be `<plural>.<group>`.
+    pub fn parse(name: &str, spec: &Value) -> Result<Self, ErrorList> {
+        parse::definition(name, spec, &Path::new("spec"))
     }
+
     /// The version in which objects are stored.
     pub fn storage_version(&self) -> &DefinitionVersion {
-        unimplemented!()
+        // One is always marked; the first stands in, should somebody have built a definition by hand without.
+        self.versions
+            .iter()
+            .find(|v| v.storage)
+            .unwrap_or(&self.versions[0])
     }
+
     /// A version by name, served or not.
-    pub fn version(&self, _name: &str) -> Option<&DefinitionVersion> {
-        unimplemented!()
+    pub fn version(&self, name: &str) -> Option<&DefinitionVersion> {
+        self.versions.iter().find(|v| v.name == name)
     }
+
     /// The kind in a version.
-    pub fn gvk(&self, _version: &str) -> GroupVersionKind {
-        unimplemented!()
+    pub fn gvk(&self, version: &str) -> GroupVersionKind {
+        GroupVersionKind::new(&*self.group, version, &*self.names.kind)
     }
-    /// What clients see: one resource for each served version, preferred version first.
+
+    /// What clients see: one resource for each served version, the preferred version first.
     pub fn served(&self) -> Vec<ServedResource> {
-        unimplemented!()
+        let mut versions: Vec<&DefinitionVersion> =
+            self.versions.iter().filter(|v| v.served).collect();
+        versions.sort_by(|a, b| version_priority(&b.name, &a.name));
+        versions
+            .into_iter()
+            .map(|version| self.served_version(version))
+            .collect()
+    }
+
+    fn served_version(&self, version: &DefinitionVersion) -> ServedResource {
+        let gvk = self.gvk(&version.name);
+        let mut subresources = Vec::new();
+        if version.has_status {
+            subresources.push(ServedSubresource::status(&gvk));
+        }
+        if version.scale.is_some() {
+            subresources.push(ServedSubresource::scale());
+        }
+        ServedResource {
+            list_kind: self.names.list_kind.clone(),
+            singular: self.names.singular.clone(),
+            short_names: self.names.short_names.clone(),
+            categories: self.names.categories.clone(),
+            subresources,
+            schema: Some(version.raw_schema.clone()),
+            selectable_fields: version.selectable_fields.clone(),
+            columns: version.columns.clone(),
+            deprecation: version.deprecation.clone(),
+            ..ServedResource::new(gvk, &self.names.plural, self.scope)
+        }
     }
 }
 
-/// Fills the defaults of a spec in place (singular, listKind, conversion), as storing one does.
-pub fn default_spec(_spec: &mut Value) {
-    unimplemented!()
-}
-/// Fields of a spec that no definition has, as paths below `path`.
-pub fn unknown_fields(_spec: &mut Value, _path: &Path<'_>) -> Vec<String> {
-    unimplemented!()
-}
-/// What is wrong with an update of a spec: immutable group, names and scope.
-pub fn validate_spec_update(_new: &Value, _old: &Value, _established: bool) -> ErrorList {
-    unimplemented!()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    pub(super) fn widgets() -> Value {
+        json!({
+            "group": "g.io",
+            "scope": "Namespaced",
+            "names": {"plural": "widgets", "kind": "Widget", "shortNames": ["wd"]},
+            "versions": [
+                {
+                    "name": "v1beta1", "served": true, "storage": false, "deprecated": true,
+                    "schema": {"openAPIV3Schema": {"type": "object"}},
+                },
+                {
+                    "name": "v1", "served": true, "storage": true,
+                    "subresources": {
+                        "status": {},
+                        "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"},
+                    },
+                    "additionalPrinterColumns": [
+                        {"name": "Color", "type": "string", "jsonPath": ".spec.color"},
+                    ],
+                    "selectableFields": [{"jsonPath": ".spec.color"}],
+                    "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                        "spec": {"type": "object", "properties": {
+                            "color": {"type": "string"}, "replicas": {"type": "integer"},
+                        }},
+                        "status": {"type": "object", "properties": {"replicas": {"type": "integer"}}},
+                    }}},
+                },
+            ],
+        })
+    }
+
+    pub(super) fn parse(spec: &Value) -> Result<Definition, ErrorList> {
+        let mut spec = spec.clone();
+        default_spec(&mut spec);
+        Definition::parse("widgets.g.io", &spec)
+    }
+
+    #[test]
+    fn a_definition_serves_its_versions_the_preferred_one_first() {
+        let definition = parse(&widgets()).unwrap();
+        assert_eq!(definition.names.singular, "widget");
+        assert_eq!(definition.names.list_kind, "WidgetList");
+        assert_eq!(definition.storage_version().name, "v1");
+        let served = definition.served();
+        assert_eq!(served[0].gvk.version, "v1");
+        assert_eq!(
+            served[1].deprecation.as_deref(),
+            Some("g.io/v1beta1 Widget is deprecated")
+        );
+        let names: Vec<&str> = served[0]
+            .subresources
+            .iter()
+            .map(|s| s.name.as_str())
+            .collect();
+        assert_eq!(names, ["status", "scale"]);
+        assert_eq!(served[0].selectable_fields, [".spec.color"]);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let broken = |pointer: &str, value: Value| {
+            let mut spec = widgets();
+            *spec.pointer_mut(pointer).unwrap() = value;
+            parse(&spec).unwrap_err().to_string()
+        };
+        for (pointer, value, message) in [
+            (
+                "/group",
+                json!("nodots"),
+                "spec.group: Invalid value: \"nodots\": should be a domain with at least one dot",
+            ),
+            (
+                "/scope",
+                json!("Galaxy"),
+                "spec.scope: Unsupported value: \"Galaxy\": supported values: \"Cluster\", \"Namespaced\"",
+            ),
+            ("/scope", json!(""), "spec.scope: Required value"),
+            ("/names/kind", json!(""), "spec.names.kind: Required value"),
+            (
+                "/names/plural",
+                json!("Widgets"),
+                "spec.names.plural: Invalid value: \"Widgets\": a DNS-1035 label",
+            ),
+            (
+                "/names/plural",
+                json!("gadgets"),
+                "metadata.name: Invalid value: \"widgets.g.io\": must be spec.names.plural+\".\"+spec.group",
+            ),
+            (
+                "/versions/0/storage",
+                json!(true),
+                "must have exactly one version marked as storage version",
+            ),
+            (
+                "/versions/0/name",
+                json!("v1"),
+                "must contain unique version names",
+            ),
+            (
+                "/versions/0/name",
+                json!("1"),
+                "spec.versions[0].name: Invalid value: \"1\": a DNS-1035 label",
+            ),
+            (
+                "/versions/0/schema",
+                json!({}),
+                "spec.versions[0].schema.openAPIV3Schema: Required value",
+            ),
+            (
+                "/versions/0/schema/openAPIV3Schema",
+                json!({"type": "string"}),
+                "spec.versions[0].schema.openAPIV3Schema.type: Invalid value: \"string\": must be object at the root",
+            ),
+            (
+                "/versions",
+                json!([]),
+                "spec.versions: Invalid value: []: must have exactly one version marked as storage version",
+            ),
+            (
+                "/versions/1/additionalPrinterColumns/0/type",
+                json!("text"),
+                "spec.versions[1].additionalPrinterColumns[0].type: Invalid value: \"text\": must be one of boolean,date,integer,number,string",
+            ),
+            (
+                "/versions/1/additionalPrinterColumns/0/jsonPath",
+                json!("spec"),
+                "spec.versions[1].additionalPrinterColumns[0].jsonPath: Invalid value: \"spec\": must be a simple json path starting with .",
+            ),
+            (
+                "/versions/1/selectableFields/0/jsonPath",
+                json!(".spec.nope"),
+                "spec.versions[1].selectableFields[0].jsonPath: Invalid value: \".spec.nope\": is an invalid path",
+            ),
+            (
+                "/versions/1/selectableFields/0/jsonPath",
+                json!(".spec"),
+                "must point to a field of type string, boolean or integer",
+            ),
+            (
+                "/versions/1/subresources/scale/specReplicasPath",
+                json!(".status.x"),
+                "spec.versions[1].subresources.scale.specReplicasPath: Invalid value: \".status.x\": should be a json path under .spec",
+            ),
+            (
+                "/names",
+                json!(3),
+                "spec.names: Invalid value: 3: must be an object",
+            ),
+        ] {
+            let errors = broken(pointer, value);
+            assert!(errors.contains(message), "{pointer}: {errors}");
+        }
+    }
 }
