@@ -2,7 +2,7 @@
 //!
 //! 1. classify (verb, resource), give it an audit id, count it
 //! 2. catch panics: a request that panics is a 500, the server goes on (invariant S5)
-//! 3. set the deadline, unless the request is long-running
+//! 3. set the deadline; of a long-running request only the head has one
 //! 4. authenticate; remove credentials and identity headers (S3)
 //! 5. take a place among those in flight; members of `system:masters` need none
 //! 6. authorize (S4)
@@ -153,14 +153,13 @@ impl Handler {
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        let info = head.info;
-        if info.is_long_running() {
-            return self
-                .answer(peer, head, body)
-                .await
-                .unwrap_or_else(|failure| respond::status(&failure));
-        }
-        let deadline = match deadline(&head.query, self.limits.request_timeout) {
+        // Of a long-running request only the head is timed; its `timeout`, if any, is the client's own.
+        let asked = if head.info.is_long_running() {
+            ""
+        } else {
+            head.query.as_str()
+        };
+        let deadline = match deadline(asked, self.limits.request_timeout) {
             Ok(deadline) => deadline,
             Err(failure) => return respond::status(&failure),
         };

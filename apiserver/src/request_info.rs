@@ -239,3 +239,155 @@ fn selected_name(query: &str) -> Option<String> {
         (field.trim() == "metadata.name" && plain).then(|| value.trim().to_owned())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(method: Method, path: &str, query: &str) -> RequestInfo {
+        RequestInfo::parse(&method, path, query)
+    }
+
+    /// Group, resource, subresource, namespace and name, with dashes for what is missing.
+    fn summary(method: Method, path: &str, query: &str) -> String {
+        let info = parse(method, path, query);
+        let Some(target) = &info.target else {
+            return format!("{} {}", info.verb, info.path);
+        };
+        let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+        let ResourceTarget {
+            group,
+            version,
+            resource,
+            ..
+        } = target;
+        let (subresource, namespace) = (or_dash(&target.subresource), or_dash(&target.namespace));
+        let name = or_dash(&target.name);
+        format!(
+            "{} {group}/{version} {resource}/{subresource} {namespace} {name}",
+            info.verb
+        )
+    }
+
+    #[test]
+    fn paths_are_understood_as_kubernetes_does() {
+        let cases = [
+            (Method::GET, "/apis/g/v1/ws", "", "list g/v1 ws/- - -"),
+            (
+                Method::GET,
+                "/apis/g/v1/ws",
+                "watch=true",
+                "watch g/v1 ws/- - -",
+            ),
+            (
+                Method::GET,
+                "/apis/g/v1/ws",
+                "watch=false",
+                "list g/v1 ws/- - -",
+            ),
+            (
+                Method::GET,
+                "/apis/g/v1/namespaces/n/ws",
+                "",
+                "list g/v1 ws/- n -",
+            ),
+            (
+                Method::GET,
+                "/apis/g/v1/namespaces/n/ws/a",
+                "",
+                "get g/v1 ws/- n a",
+            ),
+            (
+                Method::GET,
+                "/apis/g/v1/namespaces/n/ws/a",
+                "watch=1",
+                "get g/v1 ws/- n a",
+            ),
+            (
+                Method::PATCH,
+                "/apis/g/v1/namespaces/n/ws/a/status",
+                "",
+                "patch g/v1 ws/status n a",
+            ),
+            (
+                Method::DELETE,
+                "/apis/g/v1/namespaces/n/ws",
+                "",
+                "deletecollection g/v1 ws/- n -",
+            ),
+            (
+                Method::GET,
+                "/api/v1/namespaces",
+                "",
+                "list /v1 namespaces/- - -",
+            ),
+            (
+                Method::GET,
+                "/api/v1/namespaces/n",
+                "",
+                "get /v1 namespaces/- n n",
+            ),
+            (
+                Method::PUT,
+                "/api/v1/namespaces/n/finalize",
+                "",
+                "update /v1 namespaces/finalize n n",
+            ),
+            (
+                Method::GET,
+                "/api/v1/namespaces/n/pods",
+                "",
+                "list /v1 pods/- n -",
+            ),
+            (
+                Method::GET,
+                "/apis/g/v1/watch/ws",
+                "",
+                "watch g/v1 ws/- - -",
+            ),
+            (
+                Method::GET,
+                "/apis/g/v1/ws/a%2Fb",
+                "",
+                "get g/v1 ws/- - a/b",
+            ),
+            (Method::OPTIONS, "/apis/g/v1/ws", "", " g/v1 ws/- - -"),
+            (Method::GET, "/apis/g/v1", "", "get /apis/g/v1"),
+            (Method::GET, "/apis", "", "get /apis"),
+            (Method::POST, "/healthz", "", "post /healthz"),
+            (Method::GET, "/", "", "get /"),
+        ];
+        for (method, path, query, expected) in cases {
+            assert_eq!(summary(method, path, query), expected, "{path}?{query}");
+        }
+    }
+
+    #[test]
+    fn a_selected_name_is_the_name_that_is_authorised() {
+        let list = |query: &str| {
+            let info = parse(Method::GET, "/apis/g/v1/ws", query);
+            let target = info.target.expect("a resource");
+            assert!(!target.name_in_path);
+            target.name
+        };
+        assert_eq!(list("fieldSelector=metadata.name%3Da"), Some("a".into()));
+        assert_eq!(
+            list("fieldSelector=x%3Dy,metadata.name%3D%3Da"),
+            Some("a".into())
+        );
+        assert_eq!(list("fieldSelector=metadata.name!%3Da"), None);
+        assert_eq!(list("fieldSelector=metadata.namespace%3Da"), None);
+    }
+
+    #[test]
+    fn watches_and_streams_are_long_running() {
+        let long = |path: &str, query: &str| parse(Method::GET, path, query).is_long_running();
+        assert!(long("/apis/g/v1/ws", "watch=true"));
+        assert!(long(
+            "/apis/helium.dev/v1/controlplanes/fleet/proxy/apis",
+            ""
+        ));
+        assert!(!long("/apis/g/v1/ws", ""));
+        assert!(!long("/apis/g/v1/ws/a/status", ""));
+    }
+}
