@@ -33,6 +33,8 @@ mod connect;
 mod entries;
 mod errors;
 mod facts;
+#[cfg(test)]
+mod golden;
 mod link;
 mod parameters;
 mod place;

@@ -27,6 +27,8 @@ mod connection;
 mod entries;
 mod errors;
 mod facts;
+#[cfg(test)]
+mod golden;
 mod parameters;
 mod schema;
 

@@ -132,21 +132,3 @@ async fn a_dropped_call_leaves_the_connection_usable() {
     };
     assert_eq!(entries.len(), 30);
 }
-
-#[tokio::test]
-async fn every_commit_is_flushed_whatever_the_url_says() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("state.db");
-    let url = format!(
-        "sqlite://{}?_synchronous=OFF&_journal_mode=DELETE",
-        path.display()
-    );
-    let journal = open(&url).await;
-    fill(&*journal, 1, 3, EntryId::NIL).await;
-    let mut connection = raw(&path).await;
-    let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
-    assert_eq!(mode, "wal");
-}

@@ -55,17 +55,20 @@ WHERE before < $4 ORDER BY slot";
 
 pub(super) const COUNT: &str = "SELECT count(*) FROM journal WHERE log_id = $1";
 
+/// A range, so that only rows that go are read.
 pub(super) const TRIM: &str = "\
-DELETE FROM journal WHERE log_id = $1 AND slot IN (\
+DELETE FROM journal WHERE log_id = $1 AND slot <= (SELECT max(slot) FROM (\
 SELECT slot FROM journal WHERE log_id = $1 \
 AND slot < LEAST($2, COALESCE((SELECT slot FROM checkpoint WHERE log_id = $1), 0)) \
-ORDER BY slot LIMIT $3)";
+ORDER BY slot LIMIT $3) AS t)";
 
+/// What superseded checkpoints have kept, the oldest first.
 pub(super) const TRIM_BEFORE: &str = "\
-DELETE FROM kv_before WHERE log_id = $1 AND (slot, place) IN (\
-SELECT slot, place FROM kv_before WHERE log_id = $1 \
-AND slot < COALESCE((SELECT slot FROM checkpoint WHERE log_id = $1), 0) \
-ORDER BY slot, place LIMIT $2)";
+DELETE FROM kv_before WHERE log_id = $1 AND slot = (SELECT min(slot) FROM kv_before \
+WHERE log_id = $1 AND slot < COALESCE((SELECT slot FROM checkpoint WHERE log_id = $1), 0)) \
+AND place <= (SELECT place FROM (SELECT place FROM kv_before WHERE log_id = $1 \
+AND slot = (SELECT min(slot) FROM kv_before WHERE log_id = $1) ORDER BY place LIMIT $2) AS t \
+ORDER BY place DESC LIMIT 1)";
 
 /// Set while an append of this handle may sit on the primary without being on its standbys: it ended
 /// without an answer, or with a warning that the wait for a standby was cut short. Such a row is

@@ -40,16 +40,19 @@ FROM journal WHERE log_id = ?1 AND slot > ?2 ORDER BY slot LIMIT ?3";
 
 pub(super) const COUNT: &str = "SELECT count(*) FROM journal WHERE log_id = ?1";
 
+/// A range, so that only rows that go are read.
 pub(super) const TRIM: &str = "\
-DELETE FROM journal WHERE log_id = ?1 AND slot IN (\
+DELETE FROM journal WHERE log_id = ?1 AND slot <= (SELECT max(slot) FROM (\
 SELECT slot FROM journal WHERE log_id = ?1 \
 AND slot < MIN(?2, COALESCE((SELECT slot FROM checkpoint WHERE log_id = ?1), 0)) \
-ORDER BY slot LIMIT ?3)";
+ORDER BY slot LIMIT ?3))";
 
+/// What superseded checkpoints have kept, the oldest first.
 pub(super) const TRIM_BEFORE: &str = "\
-DELETE FROM kv_before WHERE log_id = ?1 AND (slot, key) IN (\
-SELECT slot, key FROM kv_before WHERE log_id = ?1 \
-AND slot < COALESCE((SELECT slot FROM checkpoint WHERE log_id = ?1), 0) LIMIT ?2)";
+DELETE FROM kv_before WHERE log_id = ?1 AND slot = (SELECT min(slot) FROM kv_before \
+WHERE log_id = ?1 AND slot < COALESCE((SELECT slot FROM checkpoint WHERE log_id = ?1), 0)) \
+AND key <= (SELECT max(key) FROM (SELECT key FROM kv_before WHERE log_id = ?1 \
+AND slot = (SELECT min(slot) FROM kv_before WHERE log_id = ?1) ORDER BY key LIMIT ?2))";
 
 pub(super) async fn append(writer: &Connection, log: LogId, entry: &Entry) -> Result<Appended> {
     const ACTION: &str = "appending an entry";
