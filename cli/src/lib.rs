@@ -17,8 +17,8 @@ use clap::Parser as _;
 use helium_telemetry::{Chain, logging};
 
 pub use error::{Error, Result};
-pub use options::{Cluster, Command, Options, OutputFormat, UpOptions};
-pub use up::{Fleet, start};
+pub use options::{Cluster, Clusters, Command, Options, OutputFormat, UpOptions};
+pub use up::{ClusterReport, Fleet, Report, start};
 
 /// Reads the arguments, runs the command, and prints an error if there is one.
 pub fn main() -> ExitCode {
