@@ -243,10 +243,7 @@ impl State {
         match *operation {
             Operation::LeaseGrant { id, ttl } => leases.push(LeaseChange::Granted { id, ttl }),
             Operation::LeaseRenew { id } => leases.push(LeaseChange::Renewed { id }),
-            Operation::LeaseRevoke { id } => {
-                self.attached.remove(&id);
-                leases.push(LeaseChange::Revoked { id });
-            }
+            Operation::LeaseRevoke { id } => leases.push(LeaseChange::Revoked { id }),
             Operation::Incarnation { .. } => {
                 let next = self.side.marks.revision.next();
                 let past = std::mem::replace(&mut self.history, History::starting_at(next));
@@ -444,15 +441,19 @@ impl Restore {
     pub fn begin(side: &[u8], slot: u64) -> Result<Self, DecodeError> {
         let mut side = Side::decode(side)?;
         side.marks.compact_revision = side.marks.revision;
-        Ok(Self {
-            state: State::at(side, slot),
-        })
+        let mut state = State::at(side, slot);
+        // The changes of the checkpoint's own revision are in its rows, and only there.
+        state.oldest = state.revision().next();
+        Ok(Self { state })
     }
 
-    /// Adds a row. One that is newer than the side state was left by an unfinished later
-    /// checkpoint: it is skipped, replay brings it back.
+    /// Adds a row, whose bytes are copied. One that is newer than the side state was left by an
+    /// unfinished later checkpoint: it is skipped, replay brings it back.
     pub fn row(&mut self, kv: KeyValue) {
         if !kv.is_tombstone() && kv.mod_revision <= self.state.revision() {
+            let key = Bytes::copy_from_slice(&kv.key);
+            let value = Bytes::copy_from_slice(&kv.value);
+            let kv = KeyValue { key, value, ..kv };
             self.state.apply_version(&Arc::new(kv));
         }
     }

@@ -34,8 +34,8 @@ use watcher::Watcher;
 const PENDING_MAX: usize = 4096;
 /// After how many events a poll stops handing out more.
 const POLL_EVENTS: usize = 16 * 1024;
-/// How many lagging watchers a poll lets catch up a chunk.
-const POLL_CATCH_UPS: usize = 16;
+/// How many changes a poll looks at for lagging watchers.
+const POLL_SCAN: usize = 16 * 1024;
 
 /// Identifies a watcher in the hub; never used again.
 type Serial = u64;
@@ -52,6 +52,7 @@ pub struct WatchHub {
     last_stream: u64,
     last_serial: Serial,
     pending_max: usize,
+    poll_events: usize,
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +87,7 @@ impl WatchHub {
             last_stream: 0,
             last_serial: 0,
             pending_max: PENDING_MAX,
+            poll_events: POLL_EVENTS,
         }
     }
 
@@ -362,7 +364,7 @@ impl WatchHub {
             return;
         };
         let mut count = 0;
-        while count < POLL_EVENTS
+        while count < self.poll_events
             && let Some(serial) = target.ready.pop_front()
         {
             let Some(watcher) = self.watchers.get_mut(&serial) else {
@@ -380,7 +382,11 @@ impl WatchHub {
             .streams
             .get(&stream)
             .map_or(0, |target| target.lagging.len());
-        for _ in 0..lagging.min(POLL_CATCH_UPS) {
+        let mut budget = POLL_SCAN;
+        for _ in 0..lagging {
+            if budget == 0 {
+                return;
+            }
             let Some(target) = self.streams.get_mut(&stream) else {
                 return;
             };
@@ -410,7 +416,7 @@ impl WatchHub {
                 self.forget(serial);
                 continue;
             }
-            let events = watcher.catch_up(state, self.revision);
+            let events = watcher.catch_up(state, self.revision, &mut budget);
             messages.extend(watcher.message(events, self.revision, self.compact_revision));
             if !watcher.synced {
                 target.lagging.push_back(serial);

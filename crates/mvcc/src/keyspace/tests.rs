@@ -7,6 +7,8 @@ use crate::LeaseId;
 enum Step {
     Put(u16),
     Delete(u16),
+    /// Delete so many neighbours.
+    Clear(u16, u16),
     /// Compact so many revisions behind the newest one.
     Compact(i64),
 }
@@ -15,6 +17,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         60 => (0..700_u16).prop_map(Step::Put),
         30 => (0..700_u16).prop_map(Step::Delete),
+        1 => (0..700_u16, 0..300_u16).prop_map(|(from, count)| Step::Clear(from, count)),
         1 => (0..300_i64).prop_map(Step::Compact),
     ]
 }
@@ -66,18 +69,22 @@ fn check(keyspace: &Keyspace, snapshots: &[Snapshot], floor: i64, bounds: (u16, 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     /// Enough keys for many chunks, which are cut, emptied and merged.
     #[test]
     fn every_readable_revision_is_as_it_was(
-        steps in vec(step(), 1..2500),
+        steps in vec(step(), 1..1500),
         bounds in (0..700_u16, 0..700_u16),
     ) {
         let mut keyspace = Keyspace::default();
         let mut snapshots = vec![Snapshot::new()];
         let mut floor = 0;
-        for step in steps {
+        let single = |step| match step {
+            Step::Clear(from, count) => (from..from + count).map(Step::Delete).collect(),
+            other => vec![other],
+        };
+        for step in steps.into_iter().flat_map(single) {
             let revision = snapshots.len() as i64;
             let mut snapshot = snapshots.last().cloned().unwrap_or_default();
             let kv = match step {
@@ -91,10 +98,11 @@ proptest! {
                     }
                     Arc::new(KeyValue::tombstone(name(number), Revision(revision)))
                 }
+                Step::Clear(..) => continue,
                 Step::Compact(behind) => {
                     floor = floor.max(revision - 1 - behind);
                     check(&keyspace, &snapshots, floor, bounds);
-                    (0..700).for_each(|number| keyspace.trim(&name(number), Revision(floor)));
+                    (0..1000).for_each(|number| keyspace.trim(&name(number), Revision(floor)));
                     check(&keyspace, &snapshots, floor, bounds);
                     continue;
                 }
@@ -106,7 +114,7 @@ proptest! {
         // Compacting at the end twice, so that tombstones at the floor go as well, leaves one
         // version per key.
         let end = Revision(snapshots.len() as i64);
-        (0..700).for_each(|number| keyspace.trim(&name(number), end));
+        (0..1000).for_each(|number| keyspace.trim(&name(number), end));
         let rows: Vec<_> = keyspace.iter(&KeyRange::all()).map(Node::latest).cloned().collect();
         prop_assert_eq!(keyspace.versions(), rows.len() as u64);
         prop_assert_eq!(keyspace.live(), rows.len() as u64);

@@ -101,6 +101,7 @@ impl World {
         let state = State::new();
         let mut hub = WatchHub::new(&state);
         hub.pending_max = 4;
+        hub.poll_events = 6;
         let streams = (0..3).map(|_| hub.stream_open()).collect();
         let watchers = (0..3).map(|_| BTreeMap::new()).collect();
         Self {

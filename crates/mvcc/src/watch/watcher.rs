@@ -7,8 +7,6 @@ use crate::{Event, EventKind, KeyRange, Revision, State};
 
 /// How many revisions with changes for the watcher a chunk has at most, as in etcd.
 const CHUNK_REVISIONS: usize = 1000;
-/// How many revisions a chunk looks at.
-const CHUNK_SCAN: usize = 20_000;
 
 #[derive(Debug)]
 pub(super) struct Watcher {
@@ -63,11 +61,19 @@ impl Watcher {
     }
 
     /// The next chunk of changes up to a revision. Once that is reached, the watcher is synced.
-    pub(super) fn catch_up(&mut self, state: &State, upto: Revision) -> Vec<Event> {
+    /// What was looked at is taken from `budget`.
+    pub(super) fn catch_up(
+        &mut self,
+        state: &State,
+        upto: Revision,
+        budget: &mut usize,
+    ) -> Vec<Event> {
         let events = if self.range.is_single() {
-            self.read_key(state, upto)
+            let events = self.read_key(state, upto);
+            *budget = budget.saturating_sub(events.len().max(1));
+            events
         } else {
-            self.read_history(state, upto)
+            self.read_history(state, upto, budget)
         };
         self.synced = self.next > upto;
         events
@@ -101,18 +107,19 @@ impl Watcher {
     }
 
     /// From the changes of all keys.
-    fn read_history(&mut self, state: &State, upto: Revision) -> Vec<Event> {
+    fn read_history(&mut self, state: &State, upto: Revision, budget: &mut usize) -> Vec<Event> {
         let mut wanted = Vec::new();
         let mut revisions = 0;
         let first = state.history_first().max(self.next);
-        for (looked, (revision, events)) in state.changes(first).enumerate() {
+        for (revision, events) in state.changes(first) {
             if revision > upto {
                 break;
             }
-            if looked == CHUNK_SCAN || revisions == CHUNK_REVISIONS {
+            if *budget == 0 || revisions == CHUNK_REVISIONS {
                 self.next = revision;
                 return wanted;
             }
+            *budget = budget.saturating_sub(events.len());
             let before = wanted.len();
             let ours = events
                 .iter()

@@ -1,5 +1,6 @@
 //! The observable contract of etcd, case by case, on the state machine alone.
 
+mod checkpoint;
 mod compaction;
 mod kv;
 mod lease;

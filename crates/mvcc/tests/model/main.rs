@@ -40,6 +40,7 @@ struct World {
     fold: Fold,
     rows: std::collections::BTreeMap<Bytes, KeyValue>,
     journal: Vec<Bytes>,
+    requests: u64,
 }
 
 impl World {
@@ -51,6 +52,7 @@ impl World {
             fold: Fold::new(),
             rows: std::collections::BTreeMap::new(),
             journal: Vec::new(),
+            requests: 0,
         }
     }
 
@@ -70,7 +72,18 @@ impl World {
         let mut batch = Batch::new(&self.state);
         for request in requests {
             let revision = batch.revision();
-            let outcome = batch.evaluate(request);
+            self.requests += 1;
+            let outcome = match self.requests {
+                // Some come from other instances.
+                sequence if sequence % 3 == 0 => {
+                    let forward = Forward {
+                        origin: sequence % 2,
+                        sequence,
+                    };
+                    batch.evaluate_forwarded(forward, request)
+                }
+                _ => batch.evaluate(request),
+            };
             let expected = self.model.evaluate(request);
             let got = outcome.as_ref().map(|outcome| &outcome.response);
             assert_eq!(got, expected.as_ref(), "{request:?}");
