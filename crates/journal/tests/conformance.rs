@@ -1,5 +1,10 @@
 //! The suite of laws on every backend.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test panics rather than return an error"
+)]
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

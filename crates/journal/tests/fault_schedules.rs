@@ -1,5 +1,10 @@
 //! The schedules that break a journal without its invariants, on the fault-injecting wrapper.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test panics rather than return an error"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

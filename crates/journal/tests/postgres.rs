@@ -1,5 +1,10 @@
 //! PostgreSQL as it fails in life: races at the start, crashes, failovers, refusals.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test panics rather than return an error"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

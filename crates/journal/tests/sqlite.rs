@@ -1,5 +1,10 @@
 //! SQLite files as they are found in life.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test panics rather than return an error"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -92,10 +92,10 @@ impl Connection {
 
     pub(super) async fn close(&self) {
         let mut state = self.state.lock().await;
-        if let State::Open(connection) = std::mem::replace(&mut *state, State::Closed) {
-            if let Err(error) = connection.close().await {
-                tracing::debug!(%error, "closing a sqlite connection failed");
-            }
+        if let State::Open(connection) = std::mem::replace(&mut *state, State::Closed)
+            && let Err(error) = connection.close().await
+        {
+            tracing::debug!(%error, "closing a sqlite connection failed");
         }
     }
 }
