@@ -200,7 +200,7 @@ async fn malformed_definitions_and_foreign_groups_are_refused() {
 async fn names_that_are_taken_are_not_served_twice() {
     let (_store, server, client) = one_server().await;
     let mut rival = definition("gadgets", "Widget", "Namespaced");
-    rival["spec"]["names"]["listKind"] = "GadgetList".into();
+    rival["spec"]["names"]["singular"] = "gadget".into();
     client.post(DEFINITIONS, &rival).await.ok();
     let stored = wait_condition(&client, "gadgets.example.com", "NamesAccepted", "False").await;
     assert_eq!(

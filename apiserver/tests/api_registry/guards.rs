@@ -35,7 +35,7 @@ async fn a_namespace_controller_sees_nothing_and_deletes_nothing() {
 async fn a_namespace_leaves_with_the_store_down_too() {
     let (mut store, server, client) = one_server().await;
     client.post(WIDGETS, &widget("a", "red")).await.ok();
-    store.stop();
+    store.stop().await;
     let controller = server.client_as(NAMESPACE_CONTROLLER);
     assert_eq!(controller.delete(WIDGETS).await.code, 200);
     assert_eq!(controller.get(WIDGETS).await.ok()["items"], json!([]));

@@ -13,7 +13,7 @@ async fn without_the_store_reads_go_on_from_memory_and_the_rest_is_unavailable()
     let (mut store, server, client) = one_server().await;
     client.post(WIDGETS, &widget("a", "red")).await.ok();
     client.get(WIDGETS).await.ok();
-    store.stop();
+    store.stop().await;
 
     assert_eq!(
         names(
@@ -59,7 +59,7 @@ async fn a_watch_outlives_an_outage_without_gap_or_duplicate() {
     assert_eq!(events.step().await.2, revision(&first));
     let mut expected = Vec::new();
     for round in 0..3 {
-        store.stop();
+        store.stop().await;
         store.resume().await;
         // Another server writes before this one has found its way back.
         let other = TestServer::start(&store, "c2").await;
@@ -86,7 +86,7 @@ async fn a_compaction_during_an_outage_expires_the_watches_and_nothing_else() {
     client.post(WIDGETS, &widget("a", "red")).await.ok();
     let mut events = client.watch(&format!("{WIDGETS}?resourceVersion=0")).await;
     assert_eq!(events.step().await.1, "a");
-    store.stop();
+    store.stop().await;
     // While this server waits for its next attempt, history moves on and is forgotten.
     store.resume().await;
     let other = TestServer::start(&store, "c2").await;
@@ -116,7 +116,7 @@ async fn a_compaction_during_an_outage_expires_the_watches_and_nothing_else() {
 #[tokio::test]
 async fn a_server_that_starts_without_the_store_says_so_and_recovers() {
     let mut store = TestStore::start().await;
-    store.stop();
+    store.stop().await;
     let server = TestServer::start_unready(&store, "c1");
     let client = server.client();
     let reply = client.get(DEFINITIONS).await;

@@ -1,6 +1,7 @@
-//! A real etcd of the test's own: started in a temporary folder, paused, stopped, compacted.
+//! A store of the test's own: started in a temporary folder, stopped, started again, compacted.
 //!
-//! `HELIUM_ETCD_BIN` names the program.
+//! It is a kine-shim on SQLite in this process. With `HELIUM_API_STORE=etcd` it is a real etcd, the program that
+//! `HELIUM_ETCD_BIN` names: the registry must not notice.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -10,28 +11,37 @@ use std::time::Duration;
 use helium_etcd_proto::etcdserverpb as pb;
 use helium_etcd_proto::etcdserverpb::kv_client::KvClient;
 use helium_testkit::wait_for;
+use kine_shim::{ListenAddress, Server, Storage};
 use tempfile::TempDir;
 use url::Url;
 
-pub(crate) const BOUND: Duration = Duration::from_secs(20);
+/// The longest that anything may take.
+pub(crate) const BOUND: Duration = Duration::from_secs(30);
 
-/// A running etcd.
+/// What runs.
+enum Process {
+    Shim(kine_shim::Running),
+    Etcd(Child),
+}
+
+/// A store.
 pub(crate) struct TestStore {
-    child: Option<Child>,
+    process: Option<Process>,
     dir: TempDir,
     client_port: u16,
     peer_port: u16,
 }
 
-fn program() -> PathBuf {
-    let named = std::env::var_os("HELIUM_ETCD_BIN").map(PathBuf::from);
-    let path = named.unwrap_or_else(|| PathBuf::from("/tmp/helium-bin/etcd"));
-    assert!(
-        path.exists(),
-        "no etcd at {}: run tests/build.sh etcd, or set HELIUM_ETCD_BIN",
-        path.display()
-    );
-    path
+fn etcd_program() -> Option<PathBuf> {
+    match std::env::var("HELIUM_API_STORE").as_deref() {
+        Err(_) | Ok("kine-shim") => None,
+        Ok("etcd") => {
+            let path = std::env::var_os("HELIUM_ETCD_BIN")
+                .expect("HELIUM_ETCD_BIN names the etcd to use; tests/build.sh etcd builds one");
+            Some(path.into())
+        }
+        Ok(other) => panic!("HELIUM_API_STORE is kine-shim or etcd, not {other}"),
+    }
 }
 
 fn free_port() -> u16 {
@@ -42,7 +52,7 @@ fn free_port() -> u16 {
 impl TestStore {
     pub(crate) async fn start() -> Self {
         let mut store = Self {
-            child: None,
+            process: None,
             dir: TempDir::new().expect("a temporary folder"),
             client_port: free_port(),
             peer_port: free_port(),
@@ -59,9 +69,33 @@ impl TestStore {
 
     /// Starts it (again), with the data that it had.
     pub(crate) async fn resume(&mut self) {
+        self.process = Some(match etcd_program() {
+            Some(program) => Process::Etcd(self.start_etcd(program)),
+            None => Process::Shim(self.start_shim().await),
+        });
+        wait_for("the store answers", BOUND, || async {
+            self.revision().await.is_some()
+        })
+        .await;
+    }
+
+    async fn start_shim(&self) -> kine_shim::Running {
+        let storage = Storage::Endpoint {
+            url: format!("sqlite://{}", self.dir.path().join("state.db").display()),
+            tls: Default::default(),
+            log_id: 0,
+            patience: Duration::ZERO,
+        };
+        let address = ListenAddress::Tcp(format!("127.0.0.1:{}", self.client_port));
+        Server::start(kine_shim::Config::new(storage, address))
+            .await
+            .expect("kine-shim starts")
+    }
+
+    fn start_etcd(&self, program: PathBuf) -> Child {
         let client = format!("http://127.0.0.1:{}", self.client_port);
         let peer = format!("http://127.0.0.1:{}", self.peer_port);
-        let child = Command::new(program())
+        Command::new(program)
             .arg("--data-dir")
             .arg(self.dir.path())
             .args([
@@ -81,19 +115,15 @@ impl TestStore {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("etcd starts");
-        self.child = Some(child);
-        wait_for("etcd answers", BOUND, || async {
-            self.revision().await.is_some()
-        })
-        .await;
+            .expect("etcd starts")
     }
 
-    /// Kills it; its data stay.
-    pub(crate) fn stop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+    /// Stops it; its data stay.
+    pub(crate) async fn stop(&mut self) {
+        match self.process.take() {
+            Some(Process::Shim(running)) => running.shutdown().await,
+            Some(Process::Etcd(child)) => kill(child),
+            None => {}
         }
     }
 
@@ -141,8 +171,16 @@ impl TestStore {
     }
 }
 
+fn kill(mut child: Child) {
+    // It may have ended by itself.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
 impl Drop for TestStore {
     fn drop(&mut self) {
-        self.stop();
+        if let Some(Process::Etcd(child)) = self.process.take() {
+            kill(child);
+        }
     }
 }

@@ -150,7 +150,9 @@ async fn a_watch_ends_in_time_and_says_where() {
 async fn a_watch_from_compacted_history_is_told_so() {
     let (store, server, client) = one_server().await;
     let old = revision(&client.post(WIDGETS, &widget("a", "red")).await.ok());
-    client.post(WIDGETS, &widget("b", "red")).await.ok();
+    for name in ["b", "c"] {
+        client.post(WIDGETS, &widget(name, "red")).await.ok();
+    }
     server.stop().await;
     store.compact(store.revision().await.unwrap()).await;
 
