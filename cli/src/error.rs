@@ -93,7 +93,10 @@ impl Error {
     /// The error of listening on `address`, for `purpose`.
     pub(crate) fn listen(address: SocketAddr, purpose: &str, source: std::io::Error) -> Self {
         if source.kind() == std::io::ErrorKind::AddrInUse {
-            Self::PortInUse { address, purpose: purpose.to_owned() }
+            Self::PortInUse {
+                address,
+                purpose: purpose.to_owned(),
+            }
         } else {
             Self::Listen { address, source }
         }
@@ -132,8 +135,15 @@ impl Error {
                     .to_owned()
             }
             Self::PortInUse { address, purpose } => {
-                let flag = if purpose == "etcd" { "--etcd-port" } else { "--port" };
-                format!("Stop what listens on port {}, or choose another with {flag}.", address.port())
+                let flag = if purpose == "etcd" {
+                    "--etcd-port"
+                } else {
+                    "--port"
+                };
+                format!(
+                    "Stop what listens on port {}, or choose another with {flag}.",
+                    address.port()
+                )
             }
             Self::Listen { .. } => {
                 "Choose an address of this machine with --bind-address.".to_owned()
@@ -163,7 +173,11 @@ mod tests {
             let page = pages.join(format!("H{number:03}.md"));
             let text = std::fs::read_to_string(&page)
                 .unwrap_or_else(|error| panic!("{}: {error}", page.display()));
-            assert!(text.contains("## What to do"), "{} doesn't say what to do", page.display());
+            assert!(
+                text.contains("## What to do"),
+                "{} doesn't say what to do",
+                page.display()
+            );
         }
     }
 }

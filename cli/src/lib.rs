@@ -36,7 +36,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Result<()> {
-    let Options { log_filter, log_format, command } = options;
+    let Options {
+        log_filter,
+        log_format,
+        command,
+    } = options;
     logging::start(log_format, &log_filter)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -115,11 +115,14 @@ impl FromStr for Cluster {
 
 fn parse_clusters(text: &str) -> Result<Clusters, String> {
     let clusters: Clusters = match text.parse::<usize>() {
-        Ok(count) if (1..=MAX_CLUSTERS).contains(&count) => {
-            (1..=count).map(|number| Cluster(format!("cluster{number}"))).collect()
-        }
+        Ok(count) if (1..=MAX_CLUSTERS).contains(&count) => (1..=count)
+            .map(|number| Cluster(format!("cluster{number}")))
+            .collect(),
         Ok(count) => return Err(format!("{count} clusters: use 1 to {MAX_CLUSTERS}")),
-        Err(_names) => text.split(',').map(|name| name.trim().parse()).collect::<Result<_, _>>()?,
+        Err(_names) => text
+            .split(',')
+            .map(|name| name.trim().parse())
+            .collect::<Result<_, _>>()?,
     };
     for (index, cluster) in clusters.iter().enumerate() {
         if clusters[..index].contains(cluster) {
@@ -139,8 +142,14 @@ mod tests {
 
     #[test]
     fn clusters_are_a_number_or_names() {
-        assert_eq!(names("2"), Ok(vec!["cluster1".to_owned(), "cluster2".to_owned()]));
-        assert_eq!(names("berlin, tokyo"), Ok(vec!["berlin".to_owned(), "tokyo".to_owned()]));
+        assert_eq!(
+            names("2"),
+            Ok(vec!["cluster1".to_owned(), "cluster2".to_owned()])
+        );
+        assert_eq!(
+            names("berlin, tokyo"),
+            Ok(vec!["berlin".to_owned(), "tokyo".to_owned()])
+        );
     }
 
     #[test]

@@ -61,7 +61,9 @@ pub(crate) async fn run(options: UpOptions) -> Result<()> {
     let text = fleet.report.render(format, &here);
     let mut stdout = std::io::stdout();
     // A reader that went away (a pipe that was closed) is no reason to stop serving.
-    let _written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let _written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
     let ended = tokio::select! {
         part = fleet.stopped_by_itself() => Err(Error::Stopped { part }),
         _ = terminate.recv() => Ok(()),
@@ -74,8 +76,15 @@ pub(crate) async fn run(options: UpOptions) -> Result<()> {
 
 /// Starts a fleet and waits until every cluster is ready. `progress` is advanced with each part.
 pub async fn start(options: UpOptions, progress: &ProgressBar) -> Result<Fleet> {
-    let UpOptions { clusters, data_dir, endpoint, bind_address, etcd_port, port, output: _ } =
-        options;
+    let UpOptions {
+        clusters,
+        data_dir,
+        endpoint,
+        bind_address,
+        etcd_port,
+        port,
+        output: _,
+    } = options;
     let data = DataDir::open(&data_dir)?;
 
     progress.set_message("the store");
@@ -91,7 +100,10 @@ pub async fn start(options: UpOptions, progress: &ProgressBar) -> Result<Fleet> 
         let port = match port {
             0 => 0,
             // At most 64 clusters: an overflow means a first port near the very end.
-            first => u16::try_from(index).ok().and_then(|more| first.checked_add(more)).unwrap_or(0),
+            first => u16::try_from(index)
+                .ok()
+                .and_then(|more| first.checked_add(more))
+                .unwrap_or(0),
         };
         let server = match ApiServer::start(cluster, bind_address, port, &pki, store.url()).await {
             Ok(server) => server,
@@ -109,13 +121,21 @@ pub async fn start(options: UpOptions, progress: &ProgressBar) -> Result<Fleet> 
         if timeout(READY_WITHIN, server.ready()).await.is_err() {
             let cluster = server.cluster().to_string();
             stop(servers, store).await;
-            return Err(Error::NotReady { cluster, seconds: READY_WITHIN.as_secs() });
+            return Err(Error::NotReady {
+                cluster,
+                seconds: READY_WITHIN.as_secs(),
+            });
         }
     }
 
     let report = write_kubeconfigs(&data, &store, &servers, &contexts);
     match report {
-        Ok(report) => Ok(Fleet { report, servers, store, _data: data }),
+        Ok(report) => Ok(Fleet {
+            report,
+            servers,
+            store,
+            _data: data,
+        }),
         Err(error) => {
             stop(servers, store).await;
             Err(error)
@@ -177,7 +197,9 @@ async fn stop(servers: Vec<ApiServer>, store: Store) {
 }
 
 fn progress(clusters: usize) -> ProgressBar {
-    let steps = u64::try_from(clusters).unwrap_or(u64::MAX).saturating_add(1);
+    let steps = u64::try_from(clusters)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
     let bar = ProgressBar::new(steps);
     // The template is a constant that is known to be good; without it the default bar shows.
     if let Ok(style) = ProgressStyle::with_template("{spinner} starting {msg} [{pos}/{len}]") {

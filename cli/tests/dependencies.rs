@@ -15,15 +15,32 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("helium-testkit", &[]),
     (
         "kine-shim",
-        &["helium-etcd-proto", "helium-journal", "helium-mvcc", "helium-telemetry", "helium-tls"],
+        &[
+            "helium-etcd-proto",
+            "helium-journal",
+            "helium-mvcc",
+            "helium-telemetry",
+            "helium-tls",
+        ],
     ),
     (
         "helium-apiserver",
-        &["helium-etcd-proto", "helium-apimachinery", "helium-telemetry", "helium-tls"],
+        &[
+            "helium-etcd-proto",
+            "helium-apimachinery",
+            "helium-telemetry",
+            "helium-tls",
+        ],
     ),
     (
         "helium-cli",
-        &["kine-shim", "helium-apiserver", "helium-journal", "helium-telemetry", "helium-tls"],
+        &[
+            "kine-shim",
+            "helium-apiserver",
+            "helium-journal",
+            "helium-telemetry",
+            "helium-tls",
+        ],
     ),
 ];
 
@@ -34,8 +51,11 @@ fn arrows() -> BTreeMap<String, BTreeSet<String>> {
         .other_options(vec!["--offline".to_owned(), "--locked".to_owned()])
         .exec()
         .expect("cargo metadata");
-    let ours: BTreeSet<String> =
-        metadata.packages.iter().map(|package| package.name.to_string()).collect();
+    let ours: BTreeSet<String> = metadata
+        .packages
+        .iter()
+        .map(|package| package.name.to_string())
+        .collect();
     metadata
         .packages
         .iter()
@@ -54,14 +74,19 @@ fn arrows() -> BTreeMap<String, BTreeSet<String>> {
 
 #[test]
 fn arrows_between_crates_point_one_way() {
-    let allowed: BTreeMap<&str, BTreeSet<&str>> =
-        ALLOWED.iter().map(|(name, uses)| (*name, uses.iter().copied().collect())).collect();
+    let allowed: BTreeMap<&str, BTreeSet<&str>> = ALLOWED
+        .iter()
+        .map(|(name, uses)| (*name, uses.iter().copied().collect()))
+        .collect();
     for (name, used) in arrows() {
         let may = allowed.get(name.as_str()).unwrap_or_else(|| {
             panic!("{name} isn't listed: say in ARCHITECTURE.md and here what it may use")
         });
         for other in used {
-            assert!(may.contains(other.as_str()), "{name} may not depend on {other}");
+            assert!(
+                may.contains(other.as_str()),
+                "{name} may not depend on {other}"
+            );
         }
     }
 }
@@ -73,17 +98,29 @@ fn every_crate_takes_versions_and_lints_from_the_workspace() {
     for entry in ["cli", "apiserver", "kine-shim"]
         .iter()
         .map(|name| root.join(name))
-        .chain(std::fs::read_dir(root.join("crates")).expect("crates").map(|entry| {
-            entry.expect("an entry").path()
-        }))
+        .chain(
+            std::fs::read_dir(root.join("crates"))
+                .expect("crates")
+                .map(|entry| entry.expect("an entry").path()),
+        )
     {
         let text = std::fs::read_to_string(entry.join("Cargo.toml")).expect("a manifest");
-        assert!(text.contains("[lints]\nworkspace = true"), "{} lacks the shared lints", entry.display());
+        assert!(
+            text.contains("[lints]\nworkspace = true"),
+            "{} lacks the shared lints",
+            entry.display()
+        );
         let dependencies = text.split("dependencies]").skip(1);
-        for line in dependencies.flat_map(str::lines).filter(|line| line.contains('=')) {
+        for line in dependencies
+            .flat_map(str::lines)
+            .filter(|line| line.contains('='))
+        {
             assert!(
-                line.contains("workspace = true") || line.trim_start().starts_with(['#', '"'])
-                    || line.starts_with("name") || line.starts_with("path") || line.starts_with("harness"),
+                line.contains("workspace = true")
+                    || line.trim_start().starts_with(['#', '"'])
+                    || line.starts_with("name")
+                    || line.starts_with("path")
+                    || line.starts_with("harness"),
                 "{}: {line:?} doesn't take its version from the workspace",
                 entry.display()
             );

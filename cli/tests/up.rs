@@ -30,8 +30,9 @@ struct Up {
 
 impl Up {
     fn start(data: &Path, arguments: &[&str]) -> Self {
-        let mut child =
-            helium(data, &[arguments, &["-o", "json"]].concat()).spawn().expect("helium runs");
+        let mut child = helium(data, &[arguments, &["-o", "json"]].concat())
+            .spawn()
+            .expect("helium runs");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("a pipe");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
@@ -49,7 +50,10 @@ impl Up {
     /// Ctrl-C, and the exit code.
     fn interrupt(mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-INT", &pid]).status().expect("kill runs");
+        let sent = Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .expect("kill runs");
         assert!(sent.success());
         let deadline = Instant::now() + Duration::from_secs(20);
         while Instant::now() < deadline {
@@ -70,7 +74,11 @@ impl Drop for Up {
 }
 
 fn refused(mut command: Command) -> (Option<i32>, String) {
-    let Output { status, stderr, stdout } = command.output().expect("helium runs");
+    let Output {
+        status,
+        stderr,
+        stdout,
+    } = command.output().expect("helium runs");
     assert!(stdout.is_empty(), "nothing that failed prints a report");
     (status.code(), String::from_utf8_lossy(&stderr).into_owned())
 }
@@ -80,27 +88,52 @@ async fn fleet_reports_where_it_is_ends_on_interrupt_and_keeps_its_state() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let up = Up::start(&data, &["--clusters", "berlin,tokyo"]);
-    let names: Vec<_> =
-        up.report["clusters"].as_array().expect("clusters").iter().map(|c| &c["name"]).collect();
+    let names: Vec<_> = up.report["clusters"]
+        .as_array()
+        .expect("clusters")
+        .iter()
+        .map(|c| &c["name"])
+        .collect();
     assert_eq!(names, ["berlin", "tokyo"]);
-    for file in ["kubeconfig", "berlin.kubeconfig", "tokyo.kubeconfig", "pki/tokyo/ca.crt"] {
+    for file in [
+        "kubeconfig",
+        "berlin.kubeconfig",
+        "tokyo.kubeconfig",
+        "pki/tokyo/ca.crt",
+    ] {
         assert!(data.join(file).is_file(), "{file} is missing");
     }
     let authority = std::fs::read(data.join("pki/berlin/ca.crt")).expect("an authority");
 
     let mut client = KvClient::connect(up.etcd()).await.expect("connected");
-    let put = PutRequest { key: "k".into(), value: "v".into(), ..Default::default() };
-    let written = client.put(put).await.expect("written").into_inner().header.expect("a header");
+    let put = PutRequest {
+        key: "k".into(),
+        value: "v".into(),
+        ..Default::default()
+    };
+    let written = client
+        .put(put)
+        .await
+        .expect("written")
+        .into_inner()
+        .header
+        .expect("a header");
     assert_eq!(up.interrupt(), Some(0));
 
     let up = Up::start(&data, &["--clusters", "berlin,tokyo"]);
     let mut client = KvClient::connect(up.etcd()).await.expect("connected");
-    let range = RangeRequest { key: "k".into(), ..Default::default() };
+    let range = RangeRequest {
+        key: "k".into(),
+        ..Default::default()
+    };
     let read = client.range(range).await.expect("read").into_inner();
     assert_eq!(read.kvs.len(), 1);
     assert_eq!(read.kvs[0].mod_revision, written.revision);
     assert_eq!(&read.kvs[0].value[..], b"v");
-    assert_eq!(std::fs::read(data.join("pki/berlin/ca.crt")).expect("an authority"), authority);
+    assert_eq!(
+        std::fs::read(data.join("pki/berlin/ca.crt")).expect("an authority"),
+        authority
+    );
     assert_eq!(up.interrupt(), Some(0));
 }
 
@@ -121,12 +154,24 @@ fn taken_ports_are_named_with_the_flag_that_changes_them() {
     let port = taken.local_addr().expect("an address").port().to_string();
     for flag in ["--etcd-port", "--port"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_helium"));
-        let other = if flag == "--port" { "--etcd-port" } else { "--port" };
-        command.args(["up", flag, &port, other, "0", "--data-dir"]).arg(folder.path());
+        let other = if flag == "--port" {
+            "--etcd-port"
+        } else {
+            "--port"
+        };
+        command
+            .args(["up", flag, &port, other, "0", "--data-dir"])
+            .arg(folder.path());
         let (code, text) = refused(command);
         assert_eq!(code, Some(1), "{text}");
-        assert!(text.contains(&format!("127.0.0.1:{port} is in use")), "{text}");
-        assert!(text.contains(&format!("choose another with {flag}")), "{text}");
+        assert!(
+            text.contains(&format!("127.0.0.1:{port} is in use")),
+            "{text}"
+        );
+        assert!(
+            text.contains(&format!("choose another with {flag}")),
+            "{text}"
+        );
     }
 }
 
@@ -149,7 +194,11 @@ fn unusable_endpoints_are_refused_without_showing_the_password() {
 #[test]
 fn wrong_usage_is_exit_code_2() {
     let folder = tempfile::tempdir().expect("a folder");
-    for arguments in [["--clusters", "Berlin"], ["--clusters", "0"], ["--no-such-flag", "x"]] {
+    for arguments in [
+        ["--clusters", "Berlin"],
+        ["--clusters", "0"],
+        ["--no-such-flag", "x"],
+    ] {
         let (code, text) = refused(helium(folder.path(), &arguments));
         assert_eq!(code, Some(2), "{arguments:?}: {text}");
         assert!(text.contains("--help"), "{arguments:?}: {text}");

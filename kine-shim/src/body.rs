@@ -54,19 +54,27 @@ impl Body {
     }
 
     pub(crate) fn http(text: impl Into<Bytes>) -> Self {
-        Self { kind: Kind::Http(Some(text.into())) }
+        Self {
+            kind: Kind::Http(Some(text.into())),
+        }
     }
 
     pub(crate) fn unary(frame: Bytes, call: CallGuard) -> Self {
-        Self { kind: Kind::Unary(Some(frame), Some(call)) }
+        Self {
+            kind: Kind::Unary(Some(frame), Some(call)),
+        }
     }
 
     pub(crate) fn frames(stream: FrameStream, call: CallGuard) -> Self {
-        Self { kind: Kind::Frames(stream, Some(call)) }
+        Self {
+            kind: Kind::Frames(stream, Some(call)),
+        }
     }
 
     pub(crate) fn tonic(body: tonic::body::Body, call: CallGuard) -> Self {
-        Self { kind: Kind::Tonic(body, Some(call)) }
+        Self {
+            kind: Kind::Tonic(body, Some(call)),
+        }
     }
 }
 
@@ -86,7 +94,9 @@ fn trailers_of(status: &Status) -> HeaderMap {
 
 /// The status code that headers or trailers tell; none if they don't.
 pub(crate) fn code_in(headers: &HeaderMap) -> Option<Code> {
-    headers.get(GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
+    headers
+        .get(GRPC_STATUS)
+        .map(|value| Code::from_bytes(value.as_bytes()))
 }
 
 impl HttpBody for Body {

@@ -60,7 +60,10 @@ impl Cluster for ClusterService {
             kv::barrier(&self.0).await?;
         }
         let members = self.members();
-        Ok(Reply::new(pb::MemberListResponse { header: self.header(), members }))
+        Ok(Reply::new(pb::MemberListResponse {
+            header: self.header(),
+            members,
+        }))
     }
 
     async fn member_add(

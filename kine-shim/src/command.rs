@@ -22,13 +22,20 @@ pub fn run(options: Options) -> ExitCode {
         );
         return ExitCode::from(2);
     }
-    let filter = if options.logging.debug { "info,kine_shim=debug" } else { "info" };
+    let filter = if options.logging.debug {
+        "info,kine_shim=debug"
+    } else {
+        "info"
+    };
     if let Err(error) = logging::start(options.logging.log_format, filter) {
         eprintln!("error: {}", Chain(&error));
         return ExitCode::from(2);
     }
     helium_tls::install_provider();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: starting threads: {error}");
@@ -43,9 +50,10 @@ async fn serve(options: Options) -> ExitCode {
         warn!(flag, "this flag of kine has no effect here");
     }
     // Registered before the start: a signal while the database is awaited must end the process.
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
         eprintln!("error: signals can't be handled");
         return ExitCode::FAILURE;
     };
@@ -75,7 +83,14 @@ async fn serve(options: Options) -> ExitCode {
 }
 
 fn config(options: Options) -> Config {
-    let Options { listen_address, storage, server, metrics, tuning, .. } = options;
+    let Options {
+        listen_address,
+        storage,
+        server,
+        metrics,
+        tuning,
+        ..
+    } = options;
     let patience = storage.startup_timeout;
     let endpoint = Storage::Endpoint {
         url: storage.endpoint,
@@ -87,7 +102,10 @@ fn config(options: Options) -> Config {
         log_id: storage.log_id,
         patience,
     };
-    let MetricsFlags { metrics_bind_address, metrics_ignore_tls_config } = metrics;
+    let MetricsFlags {
+        metrics_bind_address,
+        metrics_ignore_tls_config,
+    } = metrics;
     let ServerFlags {
         name,
         advertise_client_urls,
@@ -100,15 +118,18 @@ fn config(options: Options) -> Config {
         grpc_keepalive_interval,
         grpc_keepalive_timeout,
     } = server;
-    let tls = server_cert_file.zip(server_key_file).map(|(certificate, key)| TlsConfig {
-        certificate,
-        key,
-        client_ca: trusted_ca_file,
-    });
+    let tls = server_cert_file
+        .zip(server_key_file)
+        .map(|(certificate, key)| TlsConfig {
+            certificate,
+            key,
+            client_ca: trusted_ca_file,
+        });
     // A URL without a path is written with a slash, which clients of etcd don't expect.
     let urls = advertise_client_urls.iter();
-    let advertise_client_urls =
-        urls.map(|url| url.as_str().trim_end_matches('/').to_owned()).collect();
+    let advertise_client_urls = urls
+        .map(|url| url.as_str().trim_end_matches('/').to_owned())
+        .collect();
     Config {
         tls,
         metrics_address: match metrics_bind_address {

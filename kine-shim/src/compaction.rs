@@ -19,7 +19,9 @@ use crate::server::AutoCompaction;
 pub(crate) async fn run(node: Arc<Node>, auto: AutoCompaction, stop: CancellationToken) {
     loop {
         let jitter = f64::from(auto.jitter) / 100.0;
-        let pause = auto.interval.mul_f64(1.0 + rand::rng().random_range(-jitter..=jitter));
+        let pause = auto
+            .interval
+            .mul_f64(1.0 + rand::rng().random_range(-jitter..=jitter));
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => compact(&node, auto.retain).await,
@@ -43,5 +45,8 @@ async fn compact(node: &Node, retain: i64) {
             warn!(error, revision = %target, "compaction failed, the next one follows");
         }
     }
-    node.metrics.compactions.get_or_create(&CompactLabels::of(outcome.is_ok())).inc();
+    node.metrics
+        .compactions
+        .get_or_create(&CompactLabels::of(outcome.is_ok()))
+        .inc();
 }

@@ -79,7 +79,10 @@ pub(crate) async fn serve<S>(
         .keep_alive_interval(keep_alive.interval)
         .keep_alive_timeout(keep_alive.timeout)
         .auto_date_header(false);
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(10));
     let service = service_fn(move |request: Request<Incoming>| {
         let services = services.clone();
         async move { Ok::<_, std::convert::Infallible>(services.call(request).await) }

@@ -54,9 +54,21 @@ pub(crate) fn delete_range(request: pb::DeleteRangeRequest) -> DeleteRangeReques
 /// A transaction, with everything nested in it.
 pub(crate) fn txn(request: pb::TxnRequest) -> Result<TxnRequest> {
     Ok(TxnRequest {
-        compare: request.compare.into_iter().map(compare).collect::<Result<_>>()?,
-        success: request.success.into_iter().map(operation).collect::<Result<_>>()?,
-        failure: request.failure.into_iter().map(operation).collect::<Result<_>>()?,
+        compare: request
+            .compare
+            .into_iter()
+            .map(compare)
+            .collect::<Result<_>>()?,
+        success: request
+            .success
+            .into_iter()
+            .map(operation)
+            .collect::<Result<_>>()?,
+        failure: request
+            .failure
+            .into_iter()
+            .map(operation)
+            .collect::<Result<_>>()?,
     })
 }
 
@@ -129,7 +141,11 @@ mod tests {
 
     #[test]
     fn unknown_sort_options_are_refused() {
-        let request = pb::RangeRequest { key: "a".into(), sort_order: 3, ..Default::default() };
+        let request = pb::RangeRequest {
+            key: "a".into(),
+            sort_order: 3,
+            ..Default::default()
+        };
         assert_eq!(range(request), Err(Refusal::InvalidSortOption));
     }
 }

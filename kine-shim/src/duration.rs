@@ -18,7 +18,9 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
             .find(|c: char| !c.is_ascii_digit() && c != '.')
             .ok_or_else(error)?;
         let (number, tail) = rest.split_at(digits);
-        let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let unit_end = tail
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit_end);
         let seconds_per_unit = match unit {
             "ns" => 1e-9,
@@ -53,10 +55,19 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_go_reads_them() {
-        for (text, milliseconds) in
-            [("0", 0), ("0s", 0), ("300ms", 300), ("1m30s", 90_000), ("1.5s", 1500), ("2h", 7_200_000)]
-        {
-            assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        for (text, milliseconds) in [
+            ("0", 0),
+            ("0s", 0),
+            ("300ms", 300),
+            ("1m30s", 90_000),
+            ("1.5s", 1500),
+            ("2h", 7_200_000),
+        ] {
+            assert_eq!(
+                parse_duration(text),
+                Ok(Duration::from_millis(milliseconds)),
+                "{text}"
+            );
         }
         for text in ["", "5", "s", "-1s", "1d", "1e400s", "1s2"] {
             assert!(parse_duration(text).is_err(), "{text}");

@@ -128,7 +128,10 @@ impl Wire for Event {
     fn len(&self) -> usize {
         kind(self).len()
             + message_len(2, &*self.kv)
-            + self.prev_kv.as_deref().map_or(0, |prev| message_len(3, prev))
+            + self
+                .prev_kv
+                .as_deref()
+                .map_or(0, |prev| message_len(3, prev))
     }
 
     fn write(&self, buffer: &mut BytesMut) {
@@ -176,7 +179,11 @@ impl WatchMessage<'_> {
 impl Wire for WatchMessage<'_> {
     fn len(&self) -> usize {
         message_len(1, &self.header)
-            + self.numbers().iter().map(|number| number.len()).sum::<usize>()
+            + self
+                .numbers()
+                .iter()
+                .map(|number| number.len())
+                .sum::<usize>()
             + bytes_len(6, self.cancel_reason.as_bytes())
             + Number(7, i64::from(self.fragment)).len()
             + self.events.iter().map(Self::event_len).sum::<usize>()
@@ -211,7 +218,12 @@ impl<'a, T> Answer<'a, T> {
 impl Wire for Answer<'_, RangeResponse> {
     fn len(&self) -> usize {
         message_len(1, &self.header)
-            + self.body.kvs.iter().map(|kv| message_len(2, &**kv)).sum::<usize>()
+            + self
+                .body
+                .kvs
+                .iter()
+                .map(|kv| message_len(2, &**kv))
+                .sum::<usize>()
             + Number(3, i64::from(self.body.more)).len()
             + Number(4, self.body.count).len()
     }
@@ -229,7 +241,11 @@ impl Wire for Answer<'_, RangeResponse> {
 impl Wire for Answer<'_, PutResponse> {
     fn len(&self) -> usize {
         message_len(1, &self.header)
-            + self.body.prev_kv.as_deref().map_or(0, |prev| message_len(2, prev))
+            + self
+                .body
+                .prev_kv
+                .as_deref()
+                .map_or(0, |prev| message_len(2, prev))
     }
 
     fn write(&self, buffer: &mut BytesMut) {
@@ -244,7 +260,12 @@ impl Wire for Answer<'_, DeleteRangeResponse> {
     fn len(&self) -> usize {
         message_len(1, &self.header)
             + Number(2, self.body.deleted).len()
-            + self.body.prev_kvs.iter().map(|kv| message_len(3, &**kv)).sum::<usize>()
+            + self
+                .body
+                .prev_kvs
+                .iter()
+                .map(|kv| message_len(3, &**kv))
+                .sum::<usize>()
     }
 
     fn write(&self, buffer: &mut BytesMut) {
@@ -260,7 +281,12 @@ impl Wire for Answer<'_, TxnResponse> {
     fn len(&self) -> usize {
         message_len(1, &self.header)
             + Number(2, i64::from(self.body.succeeded)).len()
-            + self.body.responses.iter().map(|op| message_len(3, op)).sum::<usize>()
+            + self
+                .body
+                .responses
+                .iter()
+                .map(|op| message_len(3, op))
+                .sum::<usize>()
     }
 
     fn write(&self, buffer: &mut BytesMut) {
@@ -293,7 +319,13 @@ impl Wire for TxnOpResponse {
 }
 
 fn inner<T>(revision: helium_mvcc::Revision, body: &T) -> Answer<'_, T> {
-    Answer::new(Header { revision: revision.0, ..Header::default() }, body)
+    Answer::new(
+        Header {
+            revision: revision.0,
+            ..Header::default()
+        },
+        body,
+    )
 }
 
 /// An answer that is nothing but its header.

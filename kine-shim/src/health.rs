@@ -18,8 +18,15 @@ pub(crate) struct HealthService(pub(crate) Arc<Node>);
 
 impl HealthService {
     fn status(&self) -> ServingStatus {
-        let ready = self.0.revision().and_then(|_revision| self.0.require_leader());
-        if ready.is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing }
+        let ready = self
+            .0
+            .revision()
+            .and_then(|_revision| self.0.require_leader());
+        if ready.is_ok() {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        }
     }
 }
 
@@ -34,7 +41,9 @@ impl Health for HealthService {
         if !request.into_inner().service.is_empty() {
             return Err(Status::not_found("unknown service"));
         }
-        Ok(Response::new(HealthCheckResponse { status: self.status().into() }))
+        Ok(Response::new(HealthCheckResponse {
+            status: self.status().into(),
+        }))
     }
 
     async fn watch(

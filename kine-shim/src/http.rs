@@ -27,7 +27,9 @@ pub(crate) async fn answer<B>(
     }
     if request.method() != Method::GET {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+        response
+            .headers_mut()
+            .insert(header::ALLOW, HeaderValue::from_static("GET"));
         return response;
     }
     match path {
@@ -37,7 +39,10 @@ pub(crate) async fn answer<B>(
         path => {
             let (checks, only): (&[Check], _) = match check_path("/livez", path) {
                 Some(only) => (&[Check::SerializableRead], only),
-                None => (&Check::READY, check_path("/readyz", path).unwrap_or_default()),
+                None => (
+                    &Check::READY,
+                    check_path("/readyz", path).unwrap_or_default(),
+                ),
             };
             probe(node, path, checks, only, &query).await
         }
@@ -81,10 +86,13 @@ impl Query {
 fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<Body> {
     let mut response = Response::new(Body::http(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
         .headers_mut()
-        .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     response
 }
 
@@ -102,8 +110,12 @@ enum Check {
 }
 
 impl Check {
-    const READY: [Self; 4] =
-        [Self::DataCorruption, Self::SerializableRead, Self::LinearizableRead, Self::NonLearner];
+    const READY: [Self; 4] = [
+        Self::DataCorruption,
+        Self::SerializableRead,
+        Self::LinearizableRead,
+        Self::NonLearner,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -123,19 +135,22 @@ impl Check {
                 }
                 let corrupt = node.replica.read(|state| {
                     let kinds = state.alarms().iter().map(|alarm| alarm.kind);
-                    kinds.into_iter().any(|kind| kind == helium_mvcc::AlarmKind::Corrupt)
+                    kinds
+                        .into_iter()
+                        .any(|kind| kind == helium_mvcc::AlarmKind::Corrupt)
                 });
                 match corrupt {
                     Ok(true) => Err("alarm activated: CORRUPT".to_owned()),
                     _ => Ok(()),
                 }
             }
-            Self::SerializableRead => {
-                node.revision().map(|_revision| ()).map_err(|status| status.message().to_owned())
-            }
-            Self::LinearizableRead => {
-                kv::barrier(node).await.map_err(|status| status.message().to_owned())
-            }
+            Self::SerializableRead => node
+                .revision()
+                .map(|_revision| ())
+                .map_err(|status| status.message().to_owned()),
+            Self::LinearizableRead => kv::barrier(node)
+                .await
+                .map_err(|status| status.message().to_owned()),
             Self::NonLearner => match node.replica.health().phase {
                 Phase::Serving => Ok(()),
                 _ => Err("still loading".to_owned()),
@@ -178,7 +193,10 @@ async fn probe(
     }
     count(node, !failed);
     if failed {
-        return text(StatusCode::SERVICE_UNAVAILABLE, format!("{lines}{path} check failed\n"));
+        return text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{lines}{path} check failed\n"),
+        );
     }
     if query.verbose {
         return text(StatusCode::OK, format!("{lines}{path} check passed\n"));
@@ -212,7 +230,10 @@ async fn health(node: &Arc<Node>, query: &Query) -> Response<Body> {
 }
 
 async fn health_reason(node: &Arc<Node>, query: &Query) -> Option<String> {
-    let alarms = node.replica.read(|state| state.alarms().clone()).unwrap_or_default();
+    let alarms = node
+        .replica
+        .read(|state| state.alarms().clone())
+        .unwrap_or_default();
     for alarm in alarms {
         let name = match alarm.kind {
             helium_mvcc::AlarmKind::NoSpace => "NOSPACE",
@@ -230,7 +251,8 @@ async fn health_reason(node: &Arc<Node>, query: &Query) -> Option<String> {
     } else {
         kv::barrier(node).await
     };
-    read.err().map(|status| format!("RANGE ERROR:{}", status.message()))
+    read.err()
+        .map(|status| format!("RANGE ERROR:{}", status.message()))
 }
 
 fn version(node: &Node) -> Response<Body> {
@@ -245,10 +267,17 @@ fn version(node: &Node) -> Response<Body> {
 
 fn metrics(registry: &Registry) -> Response<Body> {
     match helium_telemetry::metrics::encode(registry) {
-        Ok(body) => respond(StatusCode::OK, helium_telemetry::metrics::CONTENT_TYPE, body),
+        Ok(body) => respond(
+            StatusCode::OK,
+            helium_telemetry::metrics::CONTENT_TYPE,
+            body,
+        ),
         Err(error) => {
             tracing::error!(%error, "metrics can't be written");
-            text(StatusCode::INTERNAL_SERVER_ERROR, "metrics can't be written\n")
+            text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "metrics can't be written\n",
+            )
         }
     }
 }

@@ -33,7 +33,10 @@ pub(crate) async fn range(node: &Node, message: Bytes) -> Result<Bytes> {
 
 /// Waits until this instance has seen everything that was acknowledged before the call.
 pub(crate) async fn barrier(node: &Node) -> Result<()> {
-    node.replica.read_barrier().await.map_err(|error| error::status(&error))
+    node.replica
+        .read_barrier()
+        .await
+        .map_err(|error| error::status(&error))
 }
 
 fn read_range(node: &Node, request: &RangeRequest) -> Result<RangeResponse> {
@@ -78,9 +81,14 @@ pub(crate) async fn delete_range(node: &Node, message: Bytes) -> Result<Bytes> {
 /// `KV.Compact`.
 pub(crate) async fn compact(node: &Node, message: Bytes) -> Result<Bytes> {
     let request = rpc::decode::<pb::CompactionRequest>(message)?;
-    let compact = CompactRequest { revision: Revision(request.revision) };
+    let compact = CompactRequest {
+        revision: Revision(request.revision),
+    };
     let outcome = propose(node, Request::Compact(compact)).await;
-    node.metrics.compactions.get_or_create(&CompactLabels::of(outcome.is_ok())).inc();
+    node.metrics
+        .compactions
+        .get_or_create(&CompactLabels::of(outcome.is_ok()))
+        .inc();
     let revision = outcome?.revision();
     if request.physical {
         let finished = node.replica.compaction_finished().await;
@@ -91,7 +99,10 @@ pub(crate) async fn compact(node: &Node, message: Bytes) -> Result<Bytes> {
 
 /// Queues a request that may write, and waits for its answer.
 pub(crate) async fn propose(node: &Node, request: Request) -> Result<Response> {
-    node.replica.propose(request).await.map_err(|error| error::status(&error))
+    node.replica
+        .propose(request)
+        .await
+        .map_err(|error| error::status(&error))
 }
 
 /// Refuses write requests above the configured size.
@@ -158,7 +169,13 @@ struct Cursor {
 impl Cursor {
     fn new(request: RangeRequest) -> Self {
         let left = (request.limit > 0 && !request.count_only).then_some(request.limit);
-        Self { request, left, size: FIRST_CHUNK, whole: None, done: false }
+        Self {
+            request,
+            left,
+            size: FIRST_CHUNK,
+            whole: None,
+            done: false,
+        }
     }
 
     fn next(&mut self, node: &Node) -> Option<Result<Bytes>> {

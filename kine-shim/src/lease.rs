@@ -28,7 +28,10 @@ fn random_id() -> i64 {
 
 impl LeaseService {
     async fn grant(&self, id: i64, ttl: i64) -> Result<pb::LeaseGrantResponse> {
-        let request = LeaseGrantRequest { id: LeaseId(id), ttl };
+        let request = LeaseGrantRequest {
+            id: LeaseId(id),
+            ttl,
+        };
         match kv::propose(&self.0, Request::LeaseGrant(request)).await? {
             Response::LeaseGrant(granted) => {
                 self.0.metrics.leases_granted.inc();
@@ -83,18 +86,26 @@ impl Lease for LeaseService {
         &self,
         request: tonic::Request<pb::LeaseRevokeRequest>,
     ) -> Result<Reply<pb::LeaseRevokeResponse>> {
-        let revoke = LeaseRevokeRequest { id: LeaseId(request.into_inner().id) };
-        let revision = kv::propose(&self.0, Request::LeaseRevoke(revoke)).await?.revision();
+        let revoke = LeaseRevokeRequest {
+            id: LeaseId(request.into_inner().id),
+        };
+        let revision = kv::propose(&self.0, Request::LeaseRevoke(revoke))
+            .await?
+            .revision();
         self.0.metrics.leases_revoked.inc();
-        Ok(Reply::new(pb::LeaseRevokeResponse { header: Some(self.0.header(revision).into()) }))
+        Ok(Reply::new(pb::LeaseRevokeResponse {
+            header: Some(self.0.header(revision).into()),
+        }))
     }
 
     async fn lease_keep_alive(
         &self,
         request: tonic::Request<Streaming<pb::LeaseKeepAliveRequest>>,
     ) -> Result<Reply<Self::LeaseKeepAliveStream>> {
-        let requires_leader =
-            request.metadata().get("hasleader").is_some_and(|value| value == "true");
+        let requires_leader = request
+            .metadata()
+            .get("hasleader")
+            .is_some_and(|value| value == "true");
         let mut requests = request.into_inner();
         let service = self.clone();
         let answers = async_stream::stream! {
@@ -147,12 +158,18 @@ impl Lease for LeaseService {
         let (revision, found, attached) = node
             .replica
             .read(|state| {
-                let attached: Vec<_> =
-                    if keys { state.lease_keys(lease).cloned().collect() } else { Vec::new() };
+                let attached: Vec<_> = if keys {
+                    state.lease_keys(lease).cloned().collect()
+                } else {
+                    Vec::new()
+                };
                 (state.revision(), state.lease(lease), attached)
             })
             .map_err(|error| error::status(&error))?;
-        let remaining = node.replica.lease_remaining(lease).map_err(|error| error::status(&error))?;
+        let remaining = node
+            .replica
+            .lease_remaining(lease)
+            .map_err(|error| error::status(&error))?;
         let header = Some(node.header(revision).into());
         let answer = match (found, remaining) {
             (Some(found), Some(remaining)) => pb::LeaseTimeToLiveResponse {
@@ -163,7 +180,12 @@ impl Lease for LeaseService {
                 keys: attached,
             },
             // An unknown lease is an answer, not an error.
-            _ => pb::LeaseTimeToLiveResponse { header, id, ttl: -1, ..Default::default() },
+            _ => pb::LeaseTimeToLiveResponse {
+                header,
+                id,
+                ttl: -1,
+                ..Default::default()
+            },
         };
         Ok(Reply::new(answer))
     }
@@ -190,7 +212,10 @@ impl Lease for LeaseService {
         leases.sort_unstable();
         Ok(Reply::new(pb::LeaseLeasesResponse {
             header: Some(node.header(revision).into()),
-            leases: leases.into_iter().map(|(_, id)| pb::LeaseStatus { id: id.0 }).collect(),
+            leases: leases
+                .into_iter()
+                .map(|(_, id)| pb::LeaseStatus { id: id.0 })
+                .collect(),
         }))
     }
 }

@@ -37,9 +37,15 @@ impl FromStr for ListenAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || AddressError { text: text.to_owned() };
+        let error = || AddressError {
+            text: text.to_owned(),
+        };
         if let Some(path) = text.strip_prefix("unix://") {
-            return if path.is_empty() { Err(error()) } else { Ok(Self::Unix(path.into())) };
+            return if path.is_empty() {
+                Err(error())
+            } else {
+                Ok(Self::Unix(path.into()))
+            };
         }
         // kine takes any scheme in front of host and port.
         let rest = text.split_once("://").map_or(text, |(_scheme, rest)| rest);
@@ -116,8 +122,13 @@ impl Listener {
             ListenAddress::Unix(path) => bind_unix(path),
         };
         bound.map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse { address: address.clone() },
-            _ => BindError::Failed { address: address.clone(), source },
+            io::ErrorKind::AddrInUse => BindError::InUse {
+                address: address.clone(),
+            },
+            _ => BindError::Failed {
+                address: address.clone(),
+                source,
+            },
         })
     }
 

@@ -31,7 +31,10 @@ impl MaintenanceService {
         let read = |state: &helium_mvcc::State| {
             (state.revision(), state.alarms().iter().copied().collect())
         };
-        self.0.replica.read(read).map_err(|error| error::status(&error))
+        self.0
+            .replica
+            .read(read)
+            .map_err(|error| error::status(&error))
     }
 }
 
@@ -40,7 +43,10 @@ fn alarm_to_wire(alarm: &Alarm) -> pb::AlarmMember {
         AlarmKind::NoSpace => pb::AlarmType::Nospace,
         AlarmKind::Corrupt => pb::AlarmType::Corrupt,
     };
-    pb::AlarmMember { member_id: alarm.member.0, alarm: kind.into() }
+    pb::AlarmMember {
+        member_id: alarm.member.0,
+        alarm: kind.into(),
+    }
 }
 
 /// The kind that a request names; none for "any".
@@ -159,7 +165,9 @@ impl Maintenance for MaintenanceService {
         &self,
         request: tonic::Request<pb::HashKvRequest>,
     ) -> Result<Reply<pb::HashKvResponse>> {
-        let hash = self.hash_at(Revision(request.into_inner().revision)).await?;
+        let hash = self
+            .hash_at(Revision(request.into_inner().revision))
+            .await?;
         Ok(Reply::new(pb::HashKvResponse {
             header: Some(self.0.header(hash.revision).into()),
             hash: hash.hash,
@@ -200,14 +208,19 @@ impl Maintenance for MaintenanceService {
         match DowngradeAction::try_from(request.action) {
             Ok(DowngradeAction::Cancel) => Err(Refusal::NoInflightDowngrade.into()),
             Ok(DowngradeAction::Validate | DowngradeAction::Enable) => {
-                let numbers = request.version.split('.').all(|part| part.parse::<u32>().is_ok());
+                let numbers = request
+                    .version
+                    .split('.')
+                    .all(|part| part.parse::<u32>().is_ok());
                 Err(if numbers && request.version.contains('.') {
                     Refusal::InvalidDowngradeVersion.into()
                 } else {
                     Refusal::WrongDowngradeVersion.into()
                 })
             }
-            Err(_unknown) => Err(Status::invalid_argument("kine-shim: unknown downgrade action")),
+            Err(_unknown) => Err(Status::invalid_argument(
+                "kine-shim: unknown downgrade action",
+            )),
         }
     }
 }

@@ -67,7 +67,9 @@ pub(crate) struct CompactLabels {
 impl CompactLabels {
     /// Labels of an accepted or a failed compaction.
     pub(crate) const fn of(accepted: bool) -> Self {
-        Self { result: if accepted { "success" } else { "error" } }
+        Self {
+            result: if accepted { "success" } else { "error" },
+        }
     }
 }
 
@@ -94,13 +96,41 @@ impl Metrics {
         };
         for (name, help, counter) in [
             ("etcd_mvcc_put", "puts seen by this member", &metrics.puts),
-            ("etcd_mvcc_delete", "deletes seen by this member", &metrics.deletes),
-            ("etcd_mvcc_range", "ranges seen by this member", &metrics.ranges),
-            ("etcd_mvcc_txn", "transactions seen by this member", &metrics.txns),
-            ("etcd_debugging_mvcc_events", "events sent by this member", &metrics.watch_events),
-            ("etcd_debugging_lease_granted", "granted leases", &metrics.leases_granted),
-            ("etcd_debugging_lease_revoked", "revoked leases", &metrics.leases_revoked),
-            ("etcd_debugging_lease_renewed", "renewals of leases", &metrics.leases_renewed),
+            (
+                "etcd_mvcc_delete",
+                "deletes seen by this member",
+                &metrics.deletes,
+            ),
+            (
+                "etcd_mvcc_range",
+                "ranges seen by this member",
+                &metrics.ranges,
+            ),
+            (
+                "etcd_mvcc_txn",
+                "transactions seen by this member",
+                &metrics.txns,
+            ),
+            (
+                "etcd_debugging_mvcc_events",
+                "events sent by this member",
+                &metrics.watch_events,
+            ),
+            (
+                "etcd_debugging_lease_granted",
+                "granted leases",
+                &metrics.leases_granted,
+            ),
+            (
+                "etcd_debugging_lease_revoked",
+                "revoked leases",
+                &metrics.leases_revoked,
+            ),
+            (
+                "etcd_debugging_lease_renewed",
+                "renewals of leases",
+                &metrics.leases_renewed,
+            ),
             (
                 "etcd_network_client_grpc_received_bytes",
                 "bytes received from clients",
@@ -111,15 +141,35 @@ impl Metrics {
                 "bytes sent to clients",
                 &metrics.client_sent,
             ),
-            ("etcd_server_health_failures", "failed health checks", &metrics.health_failures),
-            ("etcd_server_health_success", "passed health checks", &metrics.health_successes),
+            (
+                "etcd_server_health_failures",
+                "failed health checks",
+                &metrics.health_failures,
+            ),
+            (
+                "etcd_server_health_success",
+                "passed health checks",
+                &metrics.health_successes,
+            ),
         ] {
             registry.register(name, help, counter.clone());
         }
-        registry.register("kine_compact", "compactions by result", metrics.compactions.clone());
+        registry.register(
+            "kine_compact",
+            "compactions by result",
+            metrics.compactions.clone(),
+        );
         for (name, help, gauge) in [
-            ("etcd_debugging_mvcc_watch_stream_total", "watch streams", &metrics.watch_streams),
-            ("etcd_debugging_mvcc_watcher_total", "watchers", &metrics.watchers),
+            (
+                "etcd_debugging_mvcc_watch_stream_total",
+                "watch streams",
+                &metrics.watch_streams,
+            ),
+            (
+                "etcd_debugging_mvcc_watcher_total",
+                "watchers",
+                &metrics.watchers,
+            ),
         ] {
             registry.register(name, help, gauge.clone());
         }
@@ -160,11 +210,16 @@ impl CallMetrics {
     fn register(registry: &mut Registry) -> Self {
         let started = Family::<MethodLabels, Counter>::default();
         let handled = Family::<CodeLabels, Counter>::default();
-        let seconds = Family::<MethodLabels, Histogram, fn() -> Histogram>::new_with_constructor(
-            || Histogram::new(exponential_buckets(0.000_1, 2.0, 17)),
-        );
+        let seconds =
+            Family::<MethodLabels, Histogram, fn() -> Histogram>::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.000_1, 2.0, 17))
+            });
         registry.register("grpc_server_started", "calls started", started.clone());
-        registry.register("grpc_server_handled", "calls ended, by code", handled.clone());
+        registry.register(
+            "grpc_server_handled",
+            "calls ended, by code",
+            handled.clone(),
+        );
         registry.register(
             "grpc_server_handling_seconds",
             "time from the start to the end of a call",
@@ -180,7 +235,9 @@ impl CallMetrics {
                 };
                 MethodMetrics {
                     started: started.get_or_create(&labels).clone(),
-                    ok: handled.get_or_create(&code_labels(method, Code::Ok)).clone(),
+                    ok: handled
+                        .get_or_create(&code_labels(method, Code::Ok))
+                        .clone(),
                     seconds: seconds.get_or_create(&labels).clone(),
                 }
             })
@@ -191,7 +248,9 @@ impl CallMetrics {
     /// Counts a call that starts now.
     pub(crate) fn start(self: &Arc<Self>, method: Method) -> CallGuard {
         self.methods[method as usize].started.inc();
-        CallGuard { call: Some((Arc::clone(self), method, Instant::now())) }
+        CallGuard {
+            call: Some((Arc::clone(self), method, Instant::now())),
+        }
     }
 
     fn end(&self, method: Method, code: Code, began: Instant) {

@@ -115,7 +115,11 @@ impl Node {
 
     /// Refuses a call that requires a leader while the database is out of reach.
     pub(crate) fn require_leader(&self) -> Result<()> {
-        if *self.leader.borrow() { Ok(()) } else { Err(Refusal::NoLeader.into()) }
+        if *self.leader.borrow() {
+            Ok(())
+        } else {
+            Err(Refusal::NoLeader.into())
+        }
     }
 
     /// Ends when the database has been out of reach for too long.

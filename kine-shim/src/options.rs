@@ -36,8 +36,10 @@ pub struct Options {
 }
 
 /// What `--version` prints after the program's name.
-const VERSION_TEXT: &str =
-    concat!(env!("CARGO_PKG_VERSION"), " (serves the etcd v3 API, version 3.7)");
+const VERSION_TEXT: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (serves the etcd v3 API, version 3.7)"
+);
 
 /// The database.
 #[derive(Debug, Clone, Args)]
@@ -45,7 +47,12 @@ const VERSION_TEXT: &str =
 pub(crate) struct Storage {
     /// Database URL: postgres://user:password@host:port/database, sqlite:///path/file.db, or
     /// memory://. Empty: the SQLite file ./db/state.db.
-    #[arg(long, env = "KINE_ENDPOINT", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        env = "KINE_ENDPOINT",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub(crate) endpoint: String,
     /// Authorities that the database's certificate is verified against.
     #[arg(long, env = "KINE_CA_FILE")]
@@ -240,10 +247,18 @@ pub(crate) struct Legacy {
     #[arg(long, env = "KINE_SKIP_VERIFY")]
     pub(crate) skip_verify: bool,
     /// kine: size of its connection pool.
-    #[arg(long, env = "KINE_DATASTORE_MAX_IDLE_CONNECTIONS", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        env = "KINE_DATASTORE_MAX_IDLE_CONNECTIONS",
+        allow_negative_numbers = true
+    )]
     pub(crate) datastore_max_idle_connections: Option<i64>,
     /// kine: size of its connection pool.
-    #[arg(long, env = "KINE_DATASTORE_MAX_OPEN_CONNECTIONS", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        env = "KINE_DATASTORE_MAX_OPEN_CONNECTIONS",
+        allow_negative_numbers = true
+    )]
     pub(crate) datastore_max_open_connections: Option<i64>,
     /// kine: age at which a connection is replaced.
     #[arg(long, env = "KINE_DATASTORE_CONNECTION_MAX_LIFETIME", value_parser = parse_duration)]
@@ -281,10 +296,22 @@ impl Legacy {
         } = self;
         [
             ("--skip-verify", *skip_verify),
-            ("--datastore-max-idle-connections", datastore_max_idle_connections.is_some()),
-            ("--datastore-max-open-connections", datastore_max_open_connections.is_some()),
-            ("--datastore-connection-max-lifetime", datastore_connection_max_lifetime.is_some()),
-            ("--datastore-connection-max-idle-time", datastore_connection_max_idle_time.is_some()),
+            (
+                "--datastore-max-idle-connections",
+                datastore_max_idle_connections.is_some(),
+            ),
+            (
+                "--datastore-max-open-connections",
+                datastore_max_open_connections.is_some(),
+            ),
+            (
+                "--datastore-connection-max-lifetime",
+                datastore_connection_max_lifetime.is_some(),
+            ),
+            (
+                "--datastore-connection-max-idle-time",
+                datastore_connection_max_idle_time.is_some(),
+            ),
             ("--compact-timeout", compact_timeout.is_some()),
             ("--compact-batch-size", compact_batch_size.is_some()),
             ("--poll-batch-size", poll_batch_size.is_some()),
@@ -415,12 +442,16 @@ mod tests {
     #[test]
     fn every_flag_has_the_environment_name_of_kine() {
         for argument in Options::command().get_arguments() {
-            let Some(flag) = argument.get_long().filter(|flag| !matches!(*flag, "help" | "version"))
+            let Some(flag) = argument
+                .get_long()
+                .filter(|flag| !matches!(*flag, "help" | "version"))
             else {
                 continue;
             };
             let expected = format!("KINE_{}", flag.to_uppercase().replace('-', "_"));
-            let actual = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+            let actual = argument
+                .get_env()
+                .map(|name| name.to_string_lossy().into_owned());
             assert_eq!(actual, Some(expected), "--{flag}");
         }
     }

@@ -48,6 +48,7 @@ mod core;
 mod epoch;
 mod error;
 mod follower;
+mod identity;
 mod keepalive;
 mod metrics;
 mod options;

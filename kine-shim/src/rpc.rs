@@ -32,9 +32,7 @@ pub(crate) async fn read_message(mut body: Incoming, limit: usize) -> Result<Byt
     loop {
         let frame = std::future::poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Ok(Some(frame))),
-            Poll::Ready(Some(Err(error))) => {
-                Poll::Ready(Err(Status::cancelled(error.to_string())))
-            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Err(Status::cancelled(error.to_string()))),
             Poll::Ready(None) => Poll::Ready(Ok(None)),
             Poll::Pending => Poll::Pending,
         })
@@ -100,7 +98,11 @@ pub(crate) fn frame(message: &impl Wire) -> Result<Bytes> {
     buffer.put_u8(0);
     buffer.put_u32(prefix);
     message.write(&mut buffer);
-    debug_assert_eq!(buffer.len(), PREFIX + length, "a message wrote what it said");
+    debug_assert_eq!(
+        buffer.len(),
+        PREFIX + length,
+        "a message wrote what it said"
+    );
     Ok(buffer.freeze())
 }
 
@@ -137,7 +139,9 @@ pub(crate) fn refusal(status: &Status) -> Response<Body> {
     let mut response = respond(Body::empty());
     if status.add_header(response.headers_mut()).is_err() {
         let code = HeaderValue::from(Code::Internal as i32);
-        response.headers_mut().insert(crate::body::GRPC_STATUS, code);
+        response
+            .headers_mut()
+            .insert(crate::body::GRPC_STATUS, code);
     }
     response
 }
@@ -157,7 +161,9 @@ impl Demands {
         {
             return Err(Refusal::InvalidClientApiVersion.into());
         }
-        let leader = headers.get("hasleader").is_some_and(|value| value == "true");
+        let leader = headers
+            .get("hasleader")
+            .is_some_and(|value| value == "true");
         Ok(Self { leader })
     }
 }

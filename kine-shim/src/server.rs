@@ -190,7 +190,11 @@ impl Server {
             config.slow_statement_warning,
         );
         let journal = open_journal(&config.storage, sql).await?;
-        let sockets = Sockets { listener, metrics: metrics_listener, tls };
+        let sockets = Sockets {
+            listener,
+            metrics: metrics_listener,
+            tls,
+        };
         let started = Self::run(config, Arc::clone(&journal), registry, sockets).await;
         if started.is_err() {
             journal.close().await;
@@ -270,7 +274,12 @@ async fn open_journal(
             let log_id = helium_journal::LogId(*log_id);
             Ok(Arc::new(MemoryDatabase::new().journal(log_id)))
         }
-        Storage::Endpoint { url, tls, log_id, patience } => {
+        Storage::Endpoint {
+            url,
+            tls,
+            log_id,
+            patience,
+        } => {
             let options = helium_journal::Options {
                 log_id: helium_journal::LogId(*log_id),
                 observer: Arc::new(sql),
@@ -295,7 +304,10 @@ fn load_tls(config: &TlsConfig) -> Result<ServerTls, helium_tls::Error> {
         }
         None => ClientAuth::None,
     };
-    let files = ServerTlsFiles { certificate: config.certificate.clone(), key: config.key.clone() };
+    let files = ServerTlsFiles {
+        certificate: config.certificate.clone(),
+        key: config.key.clone(),
+    };
     ServerTls::load(files, Arc::new(cas), auth, &["h2", "http/1.1"])
 }
 
@@ -311,9 +323,16 @@ impl Advertised {
     fn new(config: &Config, address: Option<SocketAddr>) -> Self {
         if !config.advertise_client_urls.is_empty() {
             let urls = config.advertise_client_urls.clone();
-            return Self { here: urls.clone(), elsewhere: urls };
+            return Self {
+                here: urls.clone(),
+                elsewhere: urls,
+            };
         }
-        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        let scheme = if config.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         match address {
             Some(address) if address.ip().is_unspecified() => {
                 warn!(
@@ -321,15 +340,22 @@ impl Advertised {
                      member list need --advertise-client-url"
                 );
                 let here = vec![format!("{scheme}://localhost:{}", address.port())];
-                Self { here, elsewhere: Vec::new() }
+                Self {
+                    here,
+                    elsewhere: Vec::new(),
+                }
             }
             Some(address) => {
                 let urls = vec![format!("{scheme}://{address}")];
-                Self { here: urls.clone(), elsewhere: urls }
+                Self {
+                    here: urls.clone(),
+                    elsewhere: urls,
+                }
             }
-            None => {
-                Self { here: vec![config.listen_address.to_string()], elsewhere: Vec::new() }
-            }
+            None => Self {
+                here: vec![config.listen_address.to_string()],
+                elsewhere: Vec::new(),
+            },
         }
     }
 }
@@ -357,16 +383,24 @@ impl Running {
         let (stop, deadline) = (self.stop.clone(), self.deadline.clone());
         if let Some(tls) = sockets.tls.clone() {
             let stop = stop.clone();
-            self.tasks.spawn(async move { tls.keep_fresh(CERTIFICATE_PERIOD, stop).await });
+            self.tasks
+                .spawn(async move { tls.keep_fresh(CERTIFICATE_PERIOD, stop).await });
         }
         if let Some(listener) = sockets.metrics {
             let tls = sockets.tls.clone().filter(|_| config.metrics_tls);
-            let plain = PlainHandler { services: services.clone(), deadline: deadline.clone() };
-            let accept =
-                listener::accept(listener, tls, plain, self.tasks.clone(), stop.clone());
+            let plain = PlainHandler {
+                services: services.clone(),
+                deadline: deadline.clone(),
+            };
+            let accept = listener::accept(listener, tls, plain, self.tasks.clone(), stop.clone());
             self.tasks.spawn(accept);
         }
-        let handler = ClientHandler { services, keep_alive, stop: stop.clone(), deadline };
+        let handler = ClientHandler {
+            services,
+            keep_alive,
+            stop: stop.clone(),
+            deadline,
+        };
         self.tasks.spawn(listener::accept(
             sockets.listener,
             sockets.tls,
@@ -376,7 +410,8 @@ impl Running {
         ));
         self.tasks.spawn(Arc::clone(&self.node).observe());
         if let Some(auto) = config.auto_compaction {
-            self.tasks.spawn(compaction::run(Arc::clone(&self.node), auto, stop));
+            self.tasks
+                .spawn(compaction::run(Arc::clone(&self.node), auto, stop));
         }
         self.tasks.close();
     }
@@ -414,7 +449,10 @@ impl Running {
     /// seconds; then the replica and the journal are closed.
     pub async fn shutdown(self) {
         self.stop.cancel();
-        if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(DRAIN, self.tasks.wait())
+            .await
+            .is_err()
+        {
             self.deadline.cancel();
             self.tasks.wait().await;
         }
@@ -435,7 +473,14 @@ struct ClientHandler {
 
 impl Serve for ClientHandler {
     async fn serve<S: Socket>(self, socket: S) {
-        connection::serve(socket, self.services, self.keep_alive, self.stop, self.deadline).await;
+        connection::serve(
+            socket,
+            self.services,
+            self.keep_alive,
+            self.stop,
+            self.deadline,
+        )
+        .await;
     }
 }
 

@@ -36,7 +36,10 @@ const PROGRESS_FLOOR: Duration = Duration::from_millis(100);
 
 /// `Watch.Watch`.
 pub(crate) fn open(node: Arc<Node>, body: Incoming, demands: Demands) -> Result<FrameStream> {
-    let stream = node.replica.watch_stream().map_err(|error| error::status(&error))?;
+    let stream = node
+        .replica
+        .watch_stream()
+        .map_err(|error| error::status(&error))?;
     let limit = node.settings.receive_limit();
     let requests = Streaming::new_request(
         ProstCodec::<pb::WatchResponse, pb::WatchRequest>::raw_decoder(BufferSettings::default()),
@@ -145,12 +148,21 @@ struct Session {
 impl Session {
     fn new(node: Arc<Node>) -> Self {
         node.metrics.watch_streams.inc();
-        Self { node, asked: VecDeque::new(), watchers: HashMap::new(), notifies: false }
+        Self {
+            node,
+            asked: VecDeque::new(),
+            watchers: HashMap::new(),
+            notifies: false,
+        }
     }
 
     /// The configured pause, up to a tenth longer, so that streams don't tick together.
     fn progress_interval(&self) -> Duration {
-        let interval = self.node.settings.watch_progress_interval.max(PROGRESS_FLOOR);
+        let interval = self
+            .node
+            .settings
+            .watch_progress_interval
+            .max(PROGRESS_FLOOR);
         interval.mul_f64(rand::rng().random_range(1.0..1.1))
     }
 
@@ -177,35 +189,66 @@ impl Session {
 
     fn write(&mut self, message: &HubMessage, buffer: &mut BytesMut) {
         let header = self.node.header(message.revision);
-        let wire = WatchMessage { header, watch_id: message.id.0, ..WatchMessage::default() };
+        let wire = WatchMessage {
+            header,
+            watch_id: message.id.0,
+            ..WatchMessage::default()
+        };
         match &message.body {
             WatchBody::Created => {
                 let fragment = self.asked.pop_front().unwrap_or_default();
                 self.watchers.insert(message.id, fragment);
                 self.node.metrics.watchers.inc();
-                append(&WatchMessage { created: true, ..wire }, buffer);
+                append(
+                    &WatchMessage {
+                        created: true,
+                        ..wire
+                    },
+                    buffer,
+                );
             }
             WatchBody::Refused(refusal) => {
                 self.asked.pop_front();
                 let cancel_reason = reason(*refusal);
-                let refused = WatchMessage { created: true, canceled: true, cancel_reason, ..wire };
+                let refused = WatchMessage {
+                    created: true,
+                    canceled: true,
+                    cancel_reason,
+                    ..wire
+                };
                 append(&refused, buffer);
             }
             WatchBody::Canceled => {
                 self.forget(message.id);
-                append(&WatchMessage { canceled: true, ..wire }, buffer);
+                append(
+                    &WatchMessage {
+                        canceled: true,
+                        ..wire
+                    },
+                    buffer,
+                );
             }
             WatchBody::Compacted { compact_revision } => {
                 self.forget(message.id);
                 let compact_revision = compact_revision.0;
-                append(&WatchMessage { canceled: true, compact_revision, ..wire }, buffer);
+                append(
+                    &WatchMessage {
+                        canceled: true,
+                        compact_revision,
+                        ..wire
+                    },
+                    buffer,
+                );
             }
             WatchBody::Progress => append(&wire, buffer),
             WatchBody::Events(events) => {
                 self.node.metrics.watch_events.inc_by(events.len() as u64);
                 let whole = WatchMessage { events, ..wire };
                 let limit = self.node.settings.receive_limit();
-                let split = self.watchers.get(&message.id).is_some_and(|fragment| *fragment);
+                let split = self
+                    .watchers
+                    .get(&message.id)
+                    .is_some_and(|fragment| *fragment);
                 if split && whole.len() >= limit {
                     append_fragments(header, message.id, events, limit, buffer);
                 } else {
@@ -341,7 +384,10 @@ mod tests {
         for refusal in [Refusal::NoLeader, Refusal::LeaderChanged, Refusal::Stopped] {
             // Clients open a watch again after these two codes, and after no other.
             let code = tonic::Status::from(refusal).code();
-            assert!(matches!(code, Code::Unavailable | Code::Internal), "{refusal:?}");
+            assert!(
+                matches!(code, Code::Unavailable | Code::Internal),
+                "{refusal:?}"
+            );
         }
     }
 }

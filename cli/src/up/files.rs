@@ -17,8 +17,15 @@ pub(super) struct DataDir {
 impl DataDir {
     /// Makes the directory, for its owner only, and locks it against a second process.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let error = |source| Error::DataDir { path: path.to_owned(), source };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(error)?;
+        let error = |source| Error::DataDir {
+            path: path.to_owned(),
+            source,
+        };
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(error)?;
         let path = path.canonicalize().map_err(error)?;
         let lock = OpenOptions::new()
             .write(true)
@@ -42,7 +49,10 @@ impl DataDir {
 
 /// Writes a file that only its owner may read. The old content stays until the new one is complete.
 pub(super) fn write_secret(path: &Path, text: &str) -> Result<()> {
-    let error = |source| Error::DataDir { path: path.to_owned(), source };
+    let error = |source| Error::DataDir {
+        path: path.to_owned(),
+        source,
+    };
     let partial = path.with_extension("partial");
     let mut file = OpenOptions::new()
         .write(true)
@@ -77,7 +87,10 @@ mod tests {
         write_secret(&path, "one").expect("written");
         write_secret(&path, "two").expect("written again");
         assert_eq!(std::fs::read_to_string(&path).expect("read"), "two");
-        let mode = std::fs::metadata(&path).expect("metadata").permissions().mode();
+        let mode = std::fs::metadata(&path)
+            .expect("metadata")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

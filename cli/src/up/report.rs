@@ -47,12 +47,26 @@ impl Report {
 
     fn text(&self, working_directory: &Path) -> String {
         let short = |path: &Path| {
-            path.strip_prefix(working_directory).unwrap_or(path).display().to_string()
+            path.strip_prefix(working_directory)
+                .unwrap_or(path)
+                .display()
+                .to_string()
         };
-        let plural = if self.clusters.len() == 1 { "cluster" } else { "clusters" };
-        let mut text =
-            format!("\nHelium is up: {} {plural}, one shared control plane.\n\n", self.clusters.len());
-        let width = self.clusters.iter().map(|cluster| cluster.name.len()).max().unwrap_or(0);
+        let plural = if self.clusters.len() == 1 {
+            "cluster"
+        } else {
+            "clusters"
+        };
+        let mut text = format!(
+            "\nHelium is up: {} {plural}, one shared control plane.\n\n",
+            self.clusters.len()
+        );
+        let width = self
+            .clusters
+            .iter()
+            .map(|cluster| cluster.name.len())
+            .max()
+            .unwrap_or(0);
         for cluster in &self.clusters {
             text += &format!(
                 "  {:width$}  {}  {}\n",
@@ -102,8 +116,14 @@ mod tests {
     #[test]
     fn text_shows_paths_relative_to_where_the_person_stands() {
         let text = report().render(OutputFormat::Text, Path::new("/srv"));
-        assert!(text.contains("export KUBECONFIG=data/kubeconfig\n"), "{text}");
-        assert!(text.contains("  berlin  https://127.0.0.1:7443  data/berlin.kubeconfig\n"), "{text}");
+        assert!(
+            text.contains("export KUBECONFIG=data/kubeconfig\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("  berlin  https://127.0.0.1:7443  data/berlin.kubeconfig\n"),
+            "{text}"
+        );
         assert!(text.contains("--context tokyo get festivals"), "{text}");
     }
 

@@ -3,11 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use helium_apiserver::config::{
-    Authentication, Authorization, Limits, ServingTls, StoreConfig,
-};
-use helium_apiserver::server::{Running, Server, StartError};
 use helium_apiserver::Config;
+use helium_apiserver::config::{Authentication, Authorization, Limits, ServingTls, StoreConfig};
+use helium_apiserver::server::{Running, Server, StartError};
 use url::Url;
 
 use super::pki::ClusterPki;
@@ -70,19 +68,28 @@ impl ApiServer {
                 key_file: None,
                 compaction_interval: COMPACTION_INTERVAL,
             },
-            limits: Limits { shutdown_grace: Duration::from_secs(2), ..Limits::default() },
+            limits: Limits {
+                shutdown_grace: Duration::from_secs(2),
+                ..Limits::default()
+            },
             serve_namespaces: true,
             namespace_controllers: Vec::new(),
             garbage_collectors: Vec::new(),
         };
         match Server::start(config).await {
-            Ok(running) => Ok(Self { cluster: cluster.clone(), running }),
-            Err(StartError::Listen { address, source }) => {
-                Err(Error::listen(address, &format!("the API server of {cluster}"), source))
-            }
-            Err(error) => {
-                Err(Error::ApiServer { cluster: cluster.to_string(), source: error.into() })
-            }
+            Ok(running) => Ok(Self {
+                cluster: cluster.clone(),
+                running,
+            }),
+            Err(StartError::Listen { address, source }) => Err(Error::listen(
+                address,
+                &format!("the API server of {cluster}"),
+                source,
+            )),
+            Err(error) => Err(Error::ApiServer {
+                cluster: cluster.to_string(),
+                source: error.into(),
+            }),
         }
     }
 

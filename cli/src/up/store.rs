@@ -38,25 +38,50 @@ impl Store {
         };
         // Shown to people, so without its password.
         let database = Endpoint::parse(&endpoint, &tls)
-            .map_err(|source| Error::Store { endpoint: "it".to_owned(), source: source.into() })?
+            .map_err(|source| Error::Store {
+                endpoint: "it".to_owned(),
+                source: source.into(),
+            })?
             .to_string();
         let listen = SocketAddr::new(bind_address, port);
-        let storage = Storage::Endpoint { url: endpoint, tls, log_id: 0, patience: PATIENCE };
+        let storage = Storage::Endpoint {
+            url: endpoint,
+            tls,
+            log_id: 0,
+            patience: PATIENCE,
+        };
         let config = Config::new(storage, ListenAddress::Tcp(listen.to_string()));
         let running = match Server::start(config).await {
             Ok(running) => running,
             Err(StartError::Bind(BindError::InUse { .. })) => {
-                return Err(Error::PortInUse { address: listen, purpose: "etcd".to_owned() });
+                return Err(Error::PortInUse {
+                    address: listen,
+                    purpose: "etcd".to_owned(),
+                });
             }
             Err(StartError::Bind(BindError::Failed { source, .. })) => {
-                return Err(Error::Listen { address: listen, source });
+                return Err(Error::Listen {
+                    address: listen,
+                    source,
+                });
             }
-            Err(error) => return Err(Error::Store { endpoint: database, source: error.into() }),
+            Err(error) => {
+                return Err(Error::Store {
+                    endpoint: database,
+                    source: error.into(),
+                });
+            }
         };
         let address = reachable(running.address().unwrap_or(listen));
-        let url = Url::parse(&format!("http://{address}"))
-            .map_err(|source| Error::Store { endpoint: database.clone(), source: source.into() })?;
-        Ok(Self { running, url, database })
+        let url = Url::parse(&format!("http://{address}")).map_err(|source| Error::Store {
+            endpoint: database.clone(),
+            source: source.into(),
+        })?;
+        Ok(Self {
+            running,
+            url,
+            database,
+        })
     }
 
     /// Where etcd clients reach it.

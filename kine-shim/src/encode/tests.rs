@@ -12,12 +12,21 @@ use super::*;
 fn written(message: &impl Wire) -> BytesMut {
     let mut buffer = BytesMut::new();
     message.write(&mut buffer);
-    assert_eq!(buffer.len(), message.len(), "a message is as long as it says");
+    assert_eq!(
+        buffer.len(),
+        message.len(),
+        "a message is as long as it says"
+    );
     buffer
 }
 
 fn header() -> Header {
-    Header { cluster_id: u64::MAX, member_id: 1 << 63, revision: 300, raft_term: 2 }
+    Header {
+        cluster_id: u64::MAX,
+        member_id: 1 << 63,
+        revision: 300,
+        raft_term: 2,
+    }
 }
 
 fn kv(key: &'static str, value: Vec<u8>, lease: i64) -> Arc<KeyValue> {
@@ -84,15 +93,25 @@ fn transactions_read_back_with_everything_nested() {
                 revision: Revision(9),
                 prev_kv: Some(kv("p", vec![2; 3], -1)),
             }),
-            TxnOpResponse::Range(RangeResponse { revision: Revision(8), ..Default::default() }),
+            TxnOpResponse::Range(RangeResponse {
+                revision: Revision(8),
+                ..Default::default()
+            }),
             TxnOpResponse::Txn(nested),
         ],
     };
     let read = pb::TxnResponse::decode(written(&Answer::new(header(), &txn))).expect("a message");
     use pb::response_op::Response;
-    let inner: Vec<_> = read.responses.into_iter().filter_map(|op| op.response).collect();
-    let [Response::ResponsePut(put), Response::ResponseRange(range), Response::ResponseTxn(txn)] =
-        &inner[..]
+    let inner: Vec<_> = read
+        .responses
+        .into_iter()
+        .filter_map(|op| op.response)
+        .collect();
+    let [
+        Response::ResponsePut(put),
+        Response::ResponseRange(range),
+        Response::ResponseTxn(txn),
+    ] = &inner[..]
     else {
         panic!("the three responses in order, got {inner:?}");
     };
@@ -121,11 +140,17 @@ fn watch_messages_read_back() {
         ..WatchMessage::default()
     };
     let read = pb::WatchResponse::decode(written(&message)).expect("a message");
-    assert_eq!((read.watch_id, read.fragment, read.cancel_reason.as_str()), (-1, true, "why"));
+    assert_eq!(
+        (read.watch_id, read.fragment, read.cancel_reason.as_str()),
+        (-1, true, "why")
+    );
     assert_same(&events[0].kv, read.events[0].kv.as_ref().expect("the pair"));
     assert!(read.events[0].prev_kv.is_some());
     assert_eq!(read.events[1].r#type, 1);
-    assert_eq!(read.events[1].kv.as_ref().map(|kv| kv.mod_revision), Some(8));
+    assert_eq!(
+        read.events[1].kv.as_ref().map(|kv| kv.mod_revision),
+        Some(8)
+    );
 }
 
 #[test]
@@ -142,6 +167,12 @@ fn chunks_of_a_stream_merge_into_the_range() {
         read.range_response.expect("a range")
     };
     let (first, last) = (read(false), read(true));
-    assert_eq!((first.header, first.more, first.count, first.kvs.len()), (None, false, 0, 1));
-    assert_eq!((last.header.is_some(), last.more, last.count), (true, true, 7));
+    assert_eq!(
+        (first.header, first.more, first.count, first.kvs.len()),
+        (None, false, 0, 1)
+    );
+    assert_eq!(
+        (last.header.is_some(), last.more, last.count),
+        (true, true, 7)
+    );
 }

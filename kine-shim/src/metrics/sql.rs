@@ -41,7 +41,11 @@ impl SqlMetrics {
             slow,
             slow_warning,
         };
-        registry.register("kine_sql", "statements by name and error", metrics.total.clone());
+        registry.register(
+            "kine_sql",
+            "statements by name and error",
+            metrics.total.clone(),
+        );
         registry.register(
             "kine_sql_time_seconds",
             "time of statements by name and error",
@@ -53,9 +57,14 @@ impl SqlMetrics {
 
 impl StatementObserver for SqlMetrics {
     fn statement_done(&self, name: &'static str, elapsed: Duration, error_code: &str) {
-        let labels = StatementLabels { name, error_code: error_code.to_owned() };
+        let labels = StatementLabels {
+            name,
+            error_code: error_code.to_owned(),
+        };
         self.total.get_or_create(&labels).inc();
-        self.seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
+        self.seconds
+            .get_or_create(&labels)
+            .observe(elapsed.as_secs_f64());
         if !self.slow_warning.is_zero() && elapsed >= self.slow_warning {
             warn!(statement = name, ?elapsed, "slow statement");
         } else if !self.slow.is_zero() && elapsed >= self.slow {
@@ -71,8 +80,7 @@ mod tests {
     #[test]
     fn statements_are_counted_under_the_names_of_kine() {
         let mut registry = Registry::default();
-        let metrics =
-            SqlMetrics::register(&mut registry, Duration::ZERO, Duration::ZERO);
+        let metrics = SqlMetrics::register(&mut registry, Duration::ZERO, Duration::ZERO);
         metrics.statement_done("entry_append", Duration::from_millis(3), "");
         metrics.statement_done("entry_append", Duration::from_millis(3), "40001");
         let text = helium_telemetry::metrics::encode(&registry).expect("metrics encode");

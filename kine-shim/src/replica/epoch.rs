@@ -8,6 +8,7 @@ mod expiry;
 mod members;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use helium_mvcc::{Epoch, EpochTakeRequest, MemberId, Request, Response};
@@ -78,6 +79,8 @@ async fn beat(shared: &Shared, beats: u64) -> helium_journal::Result<()> {
     if beats.is_multiple_of(SIZE_EVERY) {
         let size = shared.journal.size_read().await?;
         *shared.size.lock() = size;
+        // The follower looks with its next head query.
+        shared.identity_due.store(true, Ordering::Release);
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use helium_journal::{Entry, Head, Listed, Slot};
 use super::backoff::Backoff;
 use super::core::{Placement, Position, decode};
 use super::error::{Error, Halt, Result};
+use super::identity;
 use super::reload::{Cause, reload};
 use super::shared::{Shared, Via};
 
@@ -161,7 +162,11 @@ async fn pass(shared: &Shared) -> Result<usize, Broken> {
         // Most probably one query less: the head comes after, and confirms both.
         listed = list(shared, start.slot).await?;
     }
+    let is_due = shared.identity_due.swap(false, Ordering::AcqRel) || shared.trust.is_lost();
     let head = head(shared, start).await?;
+    if is_due {
+        identity::check(shared).await?;
+    }
     loop {
         fetched += apply_all(shared, &listed)?;
         let applied = shared.position().slot;

@@ -69,6 +69,9 @@ pub struct Options {
     /// How far revisions jump after the database went back in time, beyond the newest revision
     /// that this instance has shown to anybody.
     pub incarnation_bump: i64,
+    /// Failovers of the database lose nothing that was acknowledged (synchronous replication). Else
+    /// another timeline or system identifier counts as a database that went back in time.
+    pub trust_failovers: bool,
     /// Undelivered events that one watch stream may hold before its watchers read history instead.
     pub watch_buffer: usize,
     /// What the state machine allows: shortest lease, operations of one transaction.
@@ -108,6 +111,7 @@ impl Default for Options {
             fetch_entries: 1024,
             fetch_bytes: 8 << 20,
             incarnation_bump: 1_000_000,
+            trust_failovers: false,
             watch_buffer: 1024,
             limits: helium_mvcc::Limits::default(),
             peers: true,

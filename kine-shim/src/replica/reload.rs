@@ -17,6 +17,7 @@ use helium_mvcc::{Incarnation, Revision};
 
 use super::backoff::Backoff;
 use super::error::{Error, Halt, Result};
+use super::identity;
 use super::shared::Shared;
 use chain::Chain;
 
@@ -27,6 +28,8 @@ pub(super) enum Cause {
     Start,
     /// The slots after the applied one are trimmed.
     BelowFloor,
+    /// Another database answers, or the same one after a failover.
+    OtherDatabase,
     /// What is applied is not what is stored.
     BackInTime(&'static str),
 }
@@ -98,6 +101,11 @@ fn forget(shared: &Shared, cause: Cause) -> Former {
             reason,
             "database went back in time, loading what is left"
         ),
+        Cause::OtherDatabase => tracing::error!(
+            slot = position.slot.0,
+            revision = state.revision().0,
+            "database was failed over or replaced, it may have lost what others have seen"
+        ),
         Cause::Start | Cause::BelowFloor => tracing::warn!(
             slot = position.slot.0,
             "journal was trimmed beyond this instance, loading the checkpoint"
@@ -116,6 +124,7 @@ async fn load(
     former: Option<&Former>,
     cause: Cause,
 ) -> Result<Chain, Interrupted> {
+    let identity = shared.journal.identity_read().await?;
     let mut chain = Chain::restore(shared, former.map(|former| former.slot)).await?;
     chain.replay(shared).await?;
     while let Some(beyond) = incarnation::needed(&chain, former, cause) {
@@ -129,6 +138,7 @@ async fn load(
             "store continues at a new revision, everything older is compacted"
         );
     }
+    identity::remember(shared, identity, chain.state().incarnation());
     Ok(chain)
 }
 

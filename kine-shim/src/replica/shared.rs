@@ -14,6 +14,7 @@ use super::clock::Clock;
 use super::core::{Core, Placement, Position, decode};
 use super::epoch::Members;
 use super::error::{Error, Halt, Result};
+use super::identity::Known;
 use super::metrics::Metrics;
 use super::options::{Options, ReadBarrier};
 use super::sequencer::{Answer, Proposal, Work};
@@ -95,6 +96,10 @@ pub(super) struct Shared {
     pub commits: broadcast::Sender<Arc<Entry>>,
     pub cancel: CancellationToken,
     pub trust: Trust,
+    /// The database as it was last seen.
+    pub database: Mutex<Option<Known>>,
+    /// It is time to look at which database answers.
+    pub identity_due: AtomicBool,
     /// Readers that wait for the next head query to begin; `None` once nobody will send one.
     pub waiting: Mutex<Option<Vec<oneshot::Sender<Result<()>>>>>,
     /// Somebody knows that there are entries to fetch.
@@ -133,6 +138,8 @@ impl Shared {
             commits: broadcast::Sender::new(COMMITS_KEPT),
             cancel: CancellationToken::new(),
             trust: Trust::default(),
+            database: Mutex::new(None),
+            identity_due: AtomicBool::new(false),
             waiting: Mutex::new(Some(Vec::new())),
             behind: AtomicBool::new(false),
             displaced: AtomicBool::new(false),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use helium_journal::{Appended, Entry, EntryId, Slot};
 use helium_mvcc::{Error as Refusal, KeyRange, Revision, WatchBody, WatchRequest};
 use helium_testkit::wait_for;
-use kine_shim::replica::{Error, Phase};
+use kine_shim::replica::{Error, Options, Phase};
 
 use super::harness::{BOUND, Instance, LOG, World, options, put, quiet};
 use super::staged::{Act, Call, Gate};
@@ -143,6 +143,66 @@ async fn an_append_behind_a_gap_is_not_acknowledged_and_everybody_converges() {
     );
 }
 
+/// The instance that showed the lost revisions is gone, and the one that is left never saw them. It
+/// learns of the failover only from the database's timeline, before it uses them again.
+#[tokio::test(start_paused = true)]
+async fn a_failover_lifts_the_revision_also_where_nothing_is_missed() {
+    let world = World::default();
+    let one = world.start_with(quiet("one")).await;
+    let lagging = world.start_with(quiet("lagging")).await;
+    one.put("key", "common").await;
+    lagging.replica.read_barrier().await.expect("caught up");
+    ten_writes(&one).await;
+    let exposed = one.revision();
+    one.replica.stop().await;
+    world
+        .database
+        .lose_tail(LOG, Slot(1))
+        .expect("no checkpoint");
+    // The failover breaks the connection.
+    lagging.journal.stage(Call::Head, Act::FailBefore);
+    lagging
+        .replica
+        .read_barrier()
+        .await
+        .expect_err("the connection is lost");
+    lagging.replica.read_barrier().await.expect("recovered");
+    assert!(lagging.revision() > exposed);
+    assert_eq!(lagging.replica.status().incarnation.0, 1);
+    lagging.journal.stage(Call::Head, Act::FailBefore);
+    lagging
+        .replica
+        .read_barrier()
+        .await
+        .expect_err("lost again");
+    lagging
+        .replica
+        .read_barrier()
+        .await
+        .expect("the same database");
+    assert_eq!(lagging.replica.status().incarnation.0, 1, "once is enough");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trusted_failover_costs_nobody_a_watch() {
+    let world = World::default();
+    let options = Options {
+        trust_failovers: true,
+        ..quiet("one")
+    };
+    let one = world.start_with(options).await;
+    ten_writes(&one).await;
+    let revision = one.revision();
+    assert_eq!(world.database.lose_tail(LOG, one.applied()), Some(0));
+    one.journal.stage(Call::Head, Act::FailBefore);
+    one.replica
+        .read_barrier()
+        .await
+        .expect_err("the connection is lost");
+    one.replica.read_barrier().await.expect("served");
+    assert_eq!(one.put("key", "next").await, revision.next());
+}
+
 fn rogue(enc: i16, payload: Bytes) -> Entry {
     Entry {
         slot: Slot(1),
@@ -243,7 +303,7 @@ async fn pushed_entries_are_applied_without_asking_the_database() {
     two.journal.stage(Call::Head, Act::HoldBefore(gate.clone()));
     two.journal.stage(Call::List, Act::HoldBefore(gate));
     one.put("a", "1").await;
-    two.replica.offer(&*commits.recv().await.expect("a commit"));
+    two.replica.offer(&commits.recv().await.expect("a commit"));
     assert_eq!(two.memory("a"), Some(("1".into(), 1)));
 }
 

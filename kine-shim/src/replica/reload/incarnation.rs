@@ -21,7 +21,8 @@ pub(super) fn needed(chain: &Chain, former: Option<&Former>, cause: Cause) -> Op
     let is_out_of_sight = cause == Cause::BelowFloor && chain.marked().is_none();
     let is_continued = chain.state().incarnation() > former.incarnation && revision > beyond;
     // Nothing of what we showed is lost, or somebody has lifted the revision beyond it.
-    let is_fine = is_continued || ((is_intact || is_out_of_sight) && revision >= beyond);
+    let is_whole = cause != Cause::OtherDatabase && (is_intact || is_out_of_sight);
+    let is_fine = is_continued || (is_whole && revision >= beyond);
     (!is_fine).then_some(beyond.max(revision))
 }
 
