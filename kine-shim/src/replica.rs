@@ -223,6 +223,12 @@ impl Replica {
         self.shared.commits.subscribe()
     }
 
+    /// How many receivers of [`Replica::committed`] there are, linked instances included.
+    #[must_use]
+    pub fn followers(&self) -> usize {
+        self.shared.commits.receiver_count()
+    }
+
     /// The server half of the links between instances, to be mounted on the client port.
     #[must_use]
     pub fn peer_service(&self) -> PeerService {

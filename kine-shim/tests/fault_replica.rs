@@ -11,6 +11,8 @@ mod checkpoint;
 mod harness;
 #[path = "fault_replica/lease.rs"]
 mod lease;
+#[path = "fault_replica/peers.rs"]
+mod peers;
 #[path = "fault_replica/random.rs"]
 mod random;
 #[path = "fault_replica/read.rs"]
