@@ -35,6 +35,11 @@ impl Call<'_> {
         }
         let generated = object.name().is_empty();
         metadata_rules::prepare_create(&mut object, &self.create_context(), &mut rand::rng())?;
+        self.warn(
+            metadata_rules::dedup_owner_references(&mut object)
+                .into_iter()
+                .collect(),
+        );
         self.check_new(&mut object)?;
         self.stamp(&mut object);
         self.warn(metadata_rules::warnings(&object, None));

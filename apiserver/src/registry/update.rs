@@ -162,6 +162,11 @@ impl Call<'_> {
         let origin = old.get_path(&["metadata", "annotations", ORIGIN]);
         set_annotation(&mut new, ORIGIN, origin.and_then(|origin| origin.as_str()));
 
+        self.warn(
+            metadata_rules::dedup_owner_references(&mut new)
+                .into_iter()
+                .collect(),
+        );
         let mut errors = metadata_rules::validate_update(&new, &old);
         errors.append(self.check_owners(&new, Some(&old)));
         self.check_kind(&mut new, Some(&old), errors)?;

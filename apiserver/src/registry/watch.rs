@@ -61,7 +61,7 @@ impl Call<'_> {
                     .wait_filled(CACHE_WAIT)
                     .await
                     .map_err(error::unready)?;
-                Ok(self.from_now(&filter))
+                Ok(self.present_and_after(&filter))
             }
             WatchFrom::Latest | WatchFrom::Now => {
                 match self.make_cache_fresh().await {
@@ -69,7 +69,7 @@ impl Call<'_> {
                     Err(Freshness::Lagging) => return Err(lagging()),
                     Err(Freshness::Failed(status)) => return Err(status),
                 }
-                let (initial, watcher) = self.from_now(&filter);
+                let (initial, watcher) = self.present_and_after(&filter);
                 Ok((
                     if from == WatchFrom::Now {
                         Vec::new()
@@ -85,7 +85,7 @@ impl Call<'_> {
                     .wait_revision(wanted, CACHE_WAIT)
                     .await
                     .map_err(error::unready)?;
-                Ok(self.from_now(&filter))
+                Ok(self.present_and_after(&filter))
             }
         };
         let bookmarks = options.allow_watch_bookmarks;
@@ -122,7 +122,7 @@ impl Call<'_> {
     }
 
     /// The present objects that the filter means, and what follows.
-    fn from_now(&self, filter: &Filter) -> (Vec<Arc<Entry>>, Watcher) {
+    fn present_and_after(&self, filter: &Filter) -> (Vec<Arc<Entry>>, Watcher) {
         let (snapshot, watcher) = self.live.cache.watch_from_now(&filter.scope);
         let mut entries = snapshot.entries;
         entries.retain(|entry| filter.matches(&entry.key, &entry.object));

@@ -218,3 +218,22 @@ async fn every_valid_name_is_a_namespace() {
     assert_ne!(after["metadata"]["uid"], made["metadata"]["uid"]);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn repeated_owners_are_dropped_with_a_warning() {
+    let (_store, server, client) = one_server().await;
+    let owner = client.post(WIDGETS, &widget("owner", "red")).await.ok();
+    let reference = json!({
+        "apiVersion": "example.com/v1", "kind": "Widget", "name": "owner",
+        "uid": owner["metadata"]["uid"],
+    });
+    let mut dependent = widget("a", "red");
+    dependent["metadata"]["ownerReferences"] = json!([reference, reference]);
+    let created = client.post(WIDGETS, &dependent).await;
+    assert_eq!(created.warnings.len(), 1, "{:?}", created.warnings);
+    assert_eq!(
+        created.ok()["metadata"]["ownerReferences"],
+        json!([reference])
+    );
+    server.stop().await;
+}

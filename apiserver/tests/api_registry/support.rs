@@ -257,9 +257,9 @@ impl Client {
         let spec = &definition["spec"];
         let url = format!(
             "/apis/{}/{}/{}",
-            spec["group"].as_str().unwrap(),
-            spec["versions"][0]["name"].as_str().unwrap(),
-            spec["names"]["plural"].as_str().unwrap(),
+            spec["group"].as_str().expect("a group"),
+            spec["versions"][0]["name"].as_str().expect("a version"),
+            spec["names"]["plural"].as_str().expect("a plural name"),
         );
         self.wait_served(&url).await;
     }

@@ -234,11 +234,14 @@ async fn a_table_watch_describes_its_columns_once() {
 /// Applies events to a state and checks that each follows from it.
 fn apply(state: &mut BTreeMap<String, Value>, last: &mut i64, event: &Value) {
     let object = event["object"].clone();
-    let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+    let name = object["metadata"]["name"]
+        .as_str()
+        .expect("a name")
+        .to_owned();
     let at = revision(&object);
     assert!(at > *last, "{at} after {last}");
     *last = at;
-    match event["type"].as_str().unwrap() {
+    match event["type"].as_str().expect("a type") {
         "ADDED" => assert!(state.insert(name, object).is_none(), "added twice"),
         "MODIFIED" => assert!(
             state.insert(name, object).is_some(),

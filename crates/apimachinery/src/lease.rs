@@ -104,23 +104,23 @@ pub fn validate(lease: &Object) -> ErrorList {
     let mut errors = ErrorList::new();
     let root = Path::new("spec");
     let field = |key: &str| lease.get_path(&["spec", key]).filter(|v| !v.is_null());
-    if let Some(seconds) = field("leaseDurationSeconds").and_then(Value::as_i64) {
-        if seconds <= 0 {
-            errors.push(FieldError::invalid(
-                &root.child("leaseDurationSeconds"),
-                seconds,
-                "must be greater than 0",
-            ));
-        }
+    if let Some(seconds) = field("leaseDurationSeconds").and_then(Value::as_i64)
+        && seconds <= 0
+    {
+        errors.push(FieldError::invalid(
+            &root.child("leaseDurationSeconds"),
+            seconds,
+            "must be greater than 0",
+        ));
     }
-    if let Some(transitions) = field("leaseTransitions").and_then(Value::as_i64) {
-        if transitions < 0 {
-            errors.push(FieldError::invalid(
-                &root.child("leaseTransitions"),
-                transitions,
-                "must be greater than or equal to 0",
-            ));
-        }
+    if let Some(transitions) = field("leaseTransitions").and_then(Value::as_i64)
+        && transitions < 0
+    {
+        errors.push(FieldError::invalid(
+            &root.child("leaseTransitions"),
+            transitions,
+            "must be greater than or equal to 0",
+        ));
     }
     let strategy = field("strategy").and_then(Value::as_str);
     if let Some(strategy) = strategy {

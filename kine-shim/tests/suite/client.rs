@@ -165,14 +165,14 @@ type Opening = Pin<Box<dyn Future<Output = Answer<Response<Streaming<pb::WatchRe
 
 enum Responses {
     Opening(Opening),
-    Open(Streaming<pb::WatchResponse>),
+    Open(Box<Streaming<pb::WatchResponse>>),
 }
 
 impl Responses {
     async fn message(&mut self) -> Answer<Option<pb::WatchResponse>> {
         if let Self::Opening(opening) = self {
             let response = opening.await?;
-            *self = Self::Open(response.into_inner());
+            *self = Self::Open(Box::new(response.into_inner()));
         }
         match self {
             Self::Open(responses) => responses.message().await,

@@ -177,7 +177,7 @@ fn is_isbn13(text: &str) -> bool {
             .enumerate()
             .map(|(i, d)| if i % 2 == 0 { *d } else { d * 3 })
             .sum();
-        digits.len() == 13 && sum % 10 == 0
+        digits.len() == 13 && sum.is_multiple_of(10)
     })
 }
 
@@ -194,7 +194,7 @@ fn is_credit_card(text: &str) -> bool {
             (_, double) => double,
         })
         .sum();
-    (13..=16).contains(&digits.len()) && sum % 10 == 0
+    (13..=16).contains(&digits.len()) && sum.is_multiple_of(10)
 }
 
 fn is_ssn(text: &str) -> bool {

@@ -128,14 +128,14 @@ fn metadata(schema: &Schema, level: Level, path: &Path<'_>, errors: &mut ErrorLi
     let is_resource = level == Level::Root || schema.embedded_resource;
     let properties = path.child("properties");
     for name in ["kind", "apiVersion"] {
-        if let Some(property) = schema.properties.get(name).filter(|_| is_resource) {
-            if property.json_type != Some(JsonType::String) {
-                errors.push(FieldError::invalid(
-                    &properties.key(name).child("type"),
-                    type_text(property),
-                    "must be string",
-                ));
-            }
+        if let Some(property) = schema.properties.get(name).filter(|_| is_resource)
+            && property.json_type != Some(JsonType::String)
+        {
+            errors.push(FieldError::invalid(
+                &properties.key(name).child("type"),
+                type_text(property),
+                "must be string",
+            ));
         }
     }
     let Some(metadata) = schema.properties.get("metadata") else {

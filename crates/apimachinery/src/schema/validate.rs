@@ -123,23 +123,23 @@ fn rule(path: &Path<'_>, value: impl Into<Value>, what: &str) -> FieldError {
 fn string(schema: &Schema, text: &str, path: &Path<'_>, errors: &mut ErrorList) {
     let checks = &schema.checks;
     let length = || u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
-    if let Some(max) = checks.max_length {
-        if length() > max {
-            errors.push(FieldError::too_long(
-                path,
-                usize::try_from(max).unwrap_or(usize::MAX),
-            ));
-        }
+    if let Some(max) = checks.max_length
+        && length() > max
+    {
+        errors.push(FieldError::too_long(
+            path,
+            usize::try_from(max).unwrap_or(usize::MAX),
+        ));
     }
-    if let Some(min) = checks.min_length {
-        if length() < min {
-            errors.push(rule(path, text, &format!("be at least {min} chars long")));
-        }
+    if let Some(min) = checks.min_length
+        && length() < min
+    {
+        errors.push(rule(path, text, &format!("be at least {min} chars long")));
     }
-    if let Some(pattern) = &checks.pattern {
-        if !pattern.regex.is_match(text) {
-            errors.push(rule(path, text, &format!("match '{}'", pattern.text)));
-        }
+    if let Some(pattern) = &checks.pattern
+        && !pattern.regex.is_match(text)
+    {
+        errors.push(rule(path, text, &format!("match '{}'", pattern.text)));
     }
     let may_have_format = matches!(schema.json_type, None | Some(JsonType::String));
     if may_have_format && !formats::is_valid(&checks.format, text) {
@@ -240,15 +240,15 @@ fn array(
         }
     }
     let size = u64::try_from(list.len()).unwrap_or(u64::MAX);
-    if let Some(min) = schema.checks.min_items {
-        if size < min {
-            errors.push(rule(path, size, &format!("have at least {min} items")));
-        }
+    if let Some(min) = schema.checks.min_items
+        && size < min
+    {
+        errors.push(rule(path, size, &format!("have at least {min} items")));
     }
-    if let Some(max) = schema.checks.max_items {
-        if size > max {
-            errors.push(too_many(path, size, max));
-        }
+    if let Some(max) = schema.checks.max_items
+        && size > max
+    {
+        errors.push(too_many(path, size, max));
     }
 }
 
@@ -285,15 +285,15 @@ fn map(
     errors: &mut ErrorList,
 ) {
     let size = u64::try_from(members.len()).unwrap_or(u64::MAX);
-    if let Some(min) = schema.checks.min_properties {
-        if size < min {
-            errors.push(rule(path, size, &format!("have at least {min} properties")));
-        }
+    if let Some(min) = schema.checks.min_properties
+        && size < min
+    {
+        errors.push(rule(path, size, &format!("have at least {min} properties")));
     }
-    if let Some(max) = schema.checks.max_properties {
-        if size > max {
-            errors.push(too_many(path, size, max));
-        }
+    if let Some(max) = schema.checks.max_properties
+        && size > max
+    {
+        errors.push(too_many(path, size, max));
     }
     for (name, value) in members {
         let old = old.and_then(|old| old.get(name));
