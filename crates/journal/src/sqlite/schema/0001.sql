@@ -1,4 +1,5 @@
--- WITHOUT ROWID: a row sits in the primary key's own tree, so that an append touches one page.
+-- Tables with large columns keep their row ids. WITHOUT ROWID would save a page in each commit, but
+-- SQLite reads a key's whole row, payload and all, whenever it compares keys in such a table.
 -- Columns that head queries need come before the payload, which then stays unread.
 CREATE TABLE journal (
     log_id    INTEGER NOT NULL,
@@ -13,7 +14,7 @@ CREATE TABLE journal (
     enc       INTEGER NOT NULL,
     payload   BLOB    NOT NULL,
     PRIMARY KEY (log_id, slot)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE log (
     log_id     INTEGER NOT NULL PRIMARY KEY,
@@ -39,7 +40,7 @@ CREATE TABLE kv (
     lease           INTEGER NOT NULL,
     value           BLOB    NOT NULL,
     PRIMARY KEY (log_id, key)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- What a running checkpointer has overwritten of the state at `slot`; present = 0: no such key.
 CREATE TABLE kv_before (
@@ -53,7 +54,7 @@ CREATE TABLE kv_before (
     lease           INTEGER,
     value           BLOB,
     PRIMARY KEY (log_id, slot, key)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE member (
     log_id    INTEGER NOT NULL,
