@@ -294,17 +294,25 @@ func (c *cluster) crash() {
 	}
 }
 
-// revive starts everything again and waits until it serves.
+// revive starts everything again, in the order in which it can succeed
+// (whatever restarts pods would find it by trying), and waits until it serves.
 func (c *cluster) revive() error {
-	for _, p := range c.parts() {
-		if p == c.controllers {
-			continue
-		}
+	first := []*harness.Process{c.apiserver}
+	if c.shim != nil {
+		first = append(first, c.shim)
+	}
+	for _, p := range first {
 		if err := p.Restart(); err != nil {
 			return err
 		}
 	}
-	return errors.Join(c.waitReady(), c.waitHelium())
+	if err := c.waitReady(); err != nil {
+		return err
+	}
+	if err := c.helium.Restart(); err != nil {
+		return err
+	}
+	return c.waitHelium()
 }
 
 func (c *cluster) parts() []*harness.Process {
