@@ -189,7 +189,7 @@ mod tests {
     fn only_kinds_carry_their_name() {
         let document = v3_document(&GroupVersion::new("g.io", "v1"), &[widgets()]);
         for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
-            let is_kind = !name.starts_with("dev.helium.meta.");
+            let is_kind = name.starts_with("io.g.v1.");
             let has_name = schema.get("x-kubernetes-group-version-kind").is_some();
             assert_eq!(is_kind, has_name, "{name}");
         }

@@ -6,6 +6,7 @@
 
 mod fields;
 mod labels;
+mod parse;
 
 pub use fields::FieldSelector;
 pub use labels::{LabelSelector, Operator, Requirement};

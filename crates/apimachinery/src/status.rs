@@ -3,13 +3,21 @@
 //! Texts are part of the contract: clients and people match on them, so every message that
 //! Kubernetes' own servers produce is produced here in the same words, and only here.
 
+mod denied;
+mod details;
+mod reason;
+
 use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use crate::field::{ErrorList, FieldError};
+use crate::field::ErrorList;
 use crate::gvk::{GroupKind, GroupResource};
 use crate::text::quote;
+
+pub use denied::{Attempt, denied_path};
+pub use details::{Cause, Details};
+pub use reason::Reason;
 
 /// Text of a conflict caused by a stale resourceVersion.
 pub const OBJECT_MODIFIED: &str =
@@ -20,99 +28,6 @@ pub const CAUSE_RESOURCE_VERSION_TOO_LARGE: &str = "ResourceVersionTooLarge";
 
 /// Cause type of a 403 for a create in a namespace that is being deleted.
 pub const CAUSE_NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
-
-/// Machine-readable class of a failure (`status.reason`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(
-    missing_docs,
-    reason = "the variants are the wire names of the API conventions"
-)]
-pub enum Reason {
-    Unknown,
-    BadRequest,
-    Unauthorized,
-    Forbidden,
-    NotFound,
-    MethodNotAllowed,
-    NotAcceptable,
-    AlreadyExists,
-    Conflict,
-    Gone,
-    Expired,
-    RequestEntityTooLarge,
-    UnsupportedMediaType,
-    Invalid,
-    TooManyRequests,
-    InternalError,
-    ServerTimeout,
-    ServiceUnavailable,
-    Timeout,
-}
-
-impl Reason {
-    /// The wire name; empty for [`Reason::Unknown`].
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "",
-            Self::BadRequest => "BadRequest",
-            Self::Unauthorized => "Unauthorized",
-            Self::Forbidden => "Forbidden",
-            Self::NotFound => "NotFound",
-            Self::MethodNotAllowed => "MethodNotAllowed",
-            Self::NotAcceptable => "NotAcceptable",
-            Self::AlreadyExists => "AlreadyExists",
-            Self::Conflict => "Conflict",
-            Self::Gone => "Gone",
-            Self::Expired => "Expired",
-            Self::RequestEntityTooLarge => "RequestEntityTooLarge",
-            Self::UnsupportedMediaType => "UnsupportedMediaType",
-            Self::Invalid => "Invalid",
-            Self::TooManyRequests => "TooManyRequests",
-            Self::InternalError => "InternalError",
-            Self::ServerTimeout => "ServerTimeout",
-            Self::ServiceUnavailable => "ServiceUnavailable",
-            Self::Timeout => "Timeout",
-        }
-    }
-}
-
-/// One entry of `details.causes`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cause {
-    /// Machine-readable reason, such as `FieldValueRequired`.
-    pub reason: String,
-    /// What is wrong, for people.
-    pub message: String,
-    /// The field concerned, possibly empty.
-    pub field: String,
-}
-
-impl From<&FieldError> for Cause {
-    fn from(error: &FieldError) -> Self {
-        Self {
-            reason: error.kind.as_reason().to_owned(),
-            message: error.body(),
-            field: error.field.clone(),
-        }
-    }
-}
-
-/// `details`: what the failure is about. Empty members aren't sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Details {
-    /// Name of the object.
-    pub name: String,
-    /// Group of the resource or kind.
-    pub group: String,
-    /// The *resource* for most failures, the kind for `Invalid`.
-    pub kind: String,
-    /// UID of the object.
-    pub uid: String,
-    /// The single causes.
-    pub causes: Vec<Cause>,
-    /// When to try again, in seconds; 0 says nothing. Also sent as the header `Retry-After`.
-    pub retry_after_seconds: u32,
-}
 
 /// A failure as the client gets it. Small enough to travel as the error of a `Result`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -440,56 +355,6 @@ impl Status {
     }
 }
 
-impl Details {
-    /// Details that name a resource and, if not empty, an object of it.
-    pub fn of(resource: &GroupResource, name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            group: resource.group.clone(),
-            kind: resource.resource.clone(),
-            ..Self::default()
-        }
-    }
-
-    fn to_value(&self) -> Value {
-        let mut body = Map::new();
-        for (key, text) in [
-            ("name", &self.name),
-            ("group", &self.group),
-            ("kind", &self.kind),
-            ("uid", &self.uid),
-        ] {
-            if !text.is_empty() {
-                body.insert(key.into(), text.as_str().into());
-            }
-        }
-        if !self.causes.is_empty() {
-            let causes = self.causes.iter().map(Cause::to_value).collect();
-            body.insert("causes".into(), Value::Array(causes));
-        }
-        if self.retry_after_seconds > 0 {
-            body.insert("retryAfterSeconds".into(), self.retry_after_seconds.into());
-        }
-        Value::Object(body)
-    }
-}
-
-impl Cause {
-    fn to_value(&self) -> Value {
-        let mut body = Map::new();
-        for (key, text) in [
-            ("reason", &self.reason),
-            ("message", &self.message),
-            ("field", &self.field),
-        ] {
-            if !text.is_empty() {
-                body.insert(key.into(), text.as_str().into());
-            }
-        }
-        Value::Object(body)
-    }
-}
-
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -513,66 +378,10 @@ pub fn deleted(resource: &GroupResource, name: &str, uid: &str) -> Value {
     })
 }
 
-/// What a request wants to do, for the text of a 403.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attempt<'a> {
-    /// Who asks.
-    pub user: &'a str,
-    /// The verb, such as `list`.
-    pub verb: &'a str,
-    /// The resource.
-    pub resource: GroupResource,
-    /// The subresource, or empty.
-    pub subresource: &'a str,
-    /// The namespace, or empty for the cluster scope.
-    pub namespace: &'a str,
-    /// The object's name, or empty.
-    pub name: &'a str,
-}
-
-impl Attempt<'_> {
-    /// 403 as an authorizer gives it: `widgets.g is forbidden: User "u" cannot list resource "widgets" in
-    /// API group "g" in the namespace "n"`, followed by the authorizer's reason if it gave one.
-    pub fn denied(&self, reason: &str) -> Status {
-        let mut resource = self.resource.resource.clone();
-        if !self.subresource.is_empty() {
-            resource.push('/');
-            resource.push_str(self.subresource);
-        }
-        let place = if self.namespace.is_empty() {
-            "at the cluster scope".to_owned()
-        } else {
-            format!("in the namespace {}", quote(self.namespace))
-        };
-        let mut why = format!(
-            "User {} cannot {} resource {} in API group {} {place}",
-            quote(self.user),
-            self.verb,
-            quote(&resource),
-            quote(&self.resource.group),
-        );
-        if !reason.is_empty() {
-            why.push_str(": ");
-            why.push_str(reason);
-        }
-        Status::forbidden(&self.resource, self.name, why)
-    }
-}
-
-/// 403 for a path outside the resources: `forbidden: User "u" cannot get path "/metrics"`.
-pub fn denied_path(user: &str, verb: &str, path: &str, reason: &str) -> Status {
-    let mut why = format!("User {} cannot {verb} path {}", quote(user), quote(path));
-    if !reason.is_empty() {
-        why.push_str(": ");
-        why.push_str(reason);
-    }
-    Status::forbidden(&GroupResource::default(), "", why)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::field::Path;
+    use crate::field::{FieldError, Path};
 
     fn widgets() -> GroupResource {
         GroupResource::new("g.io", "widgets")
@@ -631,36 +440,6 @@ mod tests {
                 },
                 "code": 422,
             })
-        );
-    }
-
-    #[test]
-    fn denials_name_user_verb_resource_and_place() {
-        let attempt = Attempt {
-            user: "u",
-            verb: "get",
-            resource: widgets(),
-            subresource: "status",
-            namespace: "n",
-            name: "a",
-        };
-        assert_eq!(
-            attempt.denied("").message(),
-            "widgets.g.io \"a\" is forbidden: User \"u\" cannot get resource \"widgets/status\" in API group \"g.io\" in the namespace \"n\""
-        );
-        let attempt = Attempt {
-            user: "u",
-            verb: "list",
-            resource: widgets(),
-            ..Attempt::default()
-        };
-        assert_eq!(
-            attempt.denied("why").message(),
-            "widgets.g.io is forbidden: User \"u\" cannot list resource \"widgets\" in API group \"g.io\" at the cluster scope: why"
-        );
-        assert_eq!(
-            denied_path("u", "get", "/metrics", "").message(),
-            "forbidden: User \"u\" cannot get path \"/metrics\""
         );
     }
 

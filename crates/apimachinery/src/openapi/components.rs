@@ -13,6 +13,7 @@ pub(super) const DELETE_OPTIONS: &str = "dev.helium.meta.v1.DeleteOptions";
 pub(super) const PATCH: &str = "dev.helium.meta.v1.Patch";
 const OBJECT_META: &str = "dev.helium.meta.v1.ObjectMeta";
 const LIST_META: &str = "dev.helium.meta.v1.ListMeta";
+const SCALE: &str = "dev.helium.meta.v1.Scale";
 
 /// Which version of OpenAPI a definition is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,9 +69,17 @@ pub(super) fn list_name(resource: &ServedResource) -> String {
     kind_name(&list_kind(resource))
 }
 
-/// Whether there is a definition for the kind of a subresource.
-pub(super) fn has_subresource_kind(resource: &ServedResource, kind: &GroupVersionKind) -> bool {
-    *kind == resource.gvk || is_scale(kind)
+/// The definition for the kind of a subresource, if there is one: the kind itself, or Scale, which is
+/// somebody else's kind and so has no name of its own here.
+pub(super) fn subresource_name(
+    resource: &ServedResource,
+    kind: &GroupVersionKind,
+) -> Option<String> {
+    if *kind == resource.gvk {
+        Some(kind_name(kind))
+    } else {
+        is_scale(kind).then(|| SCALE.to_owned())
+    }
 }
 
 fn is_scale(kind: &GroupVersionKind) -> bool {
@@ -87,13 +96,12 @@ pub(super) fn add(resource: &ServedResource, dialect: Dialect, all: &mut Map<Str
     if resource.verbs.iter().any(|verb| verb == "list") {
         all.insert(list_name(resource), list(resource, dialect));
     }
-    for subresource in &resource.subresources {
-        if is_scale(&subresource.kind) {
-            all.insert(
-                kind_name(&subresource.kind),
-                scale(&subresource.kind, dialect),
-            );
-        }
+    if resource
+        .subresources
+        .iter()
+        .any(|subresource| is_scale(&subresource.kind))
+    {
+        all.insert(SCALE.to_owned(), scale(dialect));
     }
     if all.contains_key(STATUS) {
         return;
@@ -151,7 +159,7 @@ fn list(resource: &ServedResource, dialect: Dialect) -> Value {
     })
 }
 
-fn scale(kind: &GroupVersionKind, dialect: Dialect) -> Value {
+fn scale(dialect: Dialect) -> Value {
     let replicas = || json!({"type": "integer", "format": "int32"});
     json!({
         "type": "object",
@@ -167,7 +175,6 @@ fn scale(kind: &GroupVersionKind, dialect: Dialect) -> Value {
                 "properties": {"replicas": replicas(), "selector": {"type": "string"}},
             },
         },
-        "x-kubernetes-group-version-kind": kind_extension(kind),
     })
 }
 

@@ -361,10 +361,9 @@ impl Builder<'_> {
 
     /// Reads and writes of a subresource. Connections (`proxy`) have no schema and aren't described.
     fn subresource(&self, name: &str, kind: &GroupVersionKind, verbs: &[String]) -> Vec<Operation> {
-        let component = components::kind_name(kind);
-        if !components::has_subresource_kind(self.resource, kind) {
+        let Some(component) = components::subresource_name(self.resource, kind) else {
             return Vec::new();
-        }
+        };
         let write = [DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION];
         let suffix = camel(name);
         let mut operations = Vec::new();
