@@ -27,6 +27,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/client-go/kubernetes/scheme"
 	client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -99,6 +100,8 @@ func leaseClient(config *rest.Config, group string) (*client.CoordinationV1Clien
 	types := runtime.NewScheme()
 	types.AddKnownTypes(version, &coordination.Lease{}, &coordination.LeaseList{})
 	meta.AddToGroupVersion(types, version)
+	// The client encodes its query parameters with client-go's own scheme.
+	meta.AddToGroupVersion(scheme.Scheme, version)
 	config = rest.CopyConfig(config)
 	config.APIPath, config.GroupVersion = "/apis", &version
 	config.NegotiatedSerializer = serializer.NewCodecFactory(types).WithoutConversion()
