@@ -314,6 +314,38 @@ fn sharing_schema() -> Value {
     })
 }
 
+/// What each cluster's agent says of the definition.
+fn clusters_schema() -> Value {
+    json!({
+        "type": "array",
+        "description": "What has become of it in each cluster, as that cluster's agent sees it.",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["name"],
+        "items": {
+            "type": "object",
+            "required": ["name", "registered", "available"],
+            "properties": {
+                "name": text("Name of the cluster."),
+                "registered": {
+                    "type": "boolean",
+                    "description": "Whether the cluster's API server hands the group on to the fleet.",
+                },
+                "available": {
+                    "type": "boolean",
+                    "description": "Whether it finds the fleet's server there.",
+                },
+                "observedGeneration": {
+                    "type": "integer",
+                    "format": "int64",
+                    "description": "Generation of the definition that this is about.",
+                },
+                "reason": text("One word that says why it isn't registered or available."),
+                "message": text("Why, for people."),
+            },
+        },
+    })
+}
+
 fn status_schema() -> Value {
     json!({
         "type": "object",
@@ -322,6 +354,7 @@ fn status_schema() -> Value {
             "acceptedNames": names_schema("The names that are served.", false),
             "storedVersions": texts("Versions in which objects may be stored."),
             "observedGeneration": {"type": "integer", "format": "int64"},
+            "clusters": clusters_schema(),
             "conditions": {
                 "type": "array",
                 "x-kubernetes-list-type": "map",
@@ -330,7 +363,7 @@ fn status_schema() -> Value {
                     "type": "object",
                     "required": ["type", "status"],
                     "properties": {
-                        "type": text("NamesAccepted, Established or Terminating."),
+                        "type": text("NamesAccepted, Established, Terminating or Registered."),
                         "status": text("True, False or Unknown."),
                         "reason": text("One word that says why."),
                         "message": text("Why, for people."),
