@@ -3,6 +3,7 @@
 //! It is test code that lives in the library so that each backend's tests, and those of the crates
 //! above, run the same schedules: it panics where a law is broken.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use crate::{
 mod append;
 mod checkpoint;
 mod facts;
+mod follow;
 mod head;
 
 /// A database under test: any number of handles on the same content.
@@ -22,6 +24,16 @@ mod head;
 pub trait Database: Send + Sync {
     /// A new handle, as another instance would have.
     async fn open(&self, log_id: LogId) -> Arc<dyn Journal>;
+
+    /// Removes the rows in some slots behind the journal's back, as a failover to a database that
+    /// lags, or a damaged restore, does.
+    async fn entries_lose(&self, log_id: LogId, slots: RangeInclusive<i64>);
+
+    /// Whether an entry that does not follow the one it names may be left in its slot, as on
+    /// YugabyteDB. It counts for nothing there.
+    fn leaves_orphans(&self) -> bool {
+        false
+    }
 }
 
 /// Runs every law, each on a journal of its own.
@@ -30,6 +42,7 @@ pub trait Database: Send + Sync {
 /// When a law is broken.
 pub async fn run(database: &dyn Database) {
     append::run(database).await;
+    follow::run(database).await;
     head::run(database).await;
     checkpoint::run(database).await;
     facts::run(database).await;

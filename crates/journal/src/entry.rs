@@ -119,14 +119,66 @@ pub struct Entry {
     pub payload: Bytes,
 }
 
+impl Entry {
+    /// Slot 1 names [`EntryId::NIL`]: nothing else is before it.
+    pub(crate) fn is_first_after_something(&self) -> bool {
+        self.slot <= Slot::ZERO.next() && self.prev != EntryId::NIL
+    }
+
+    /// What became of this entry: what its insert did, and what was read behind it, in one
+    /// statement: the floor, and the id in the slot before.
+    ///
+    /// At the floor and above it the slot before holds a row (J3), so that what is missing there is
+    /// lost and not trimmed.
+    pub(crate) fn appended(
+        &self,
+        inserted: Inserted,
+        floor: Slot,
+        before: Option<EntryId>,
+    ) -> Appended {
+        let is_first = self.slot <= Slot::ZERO.next();
+        if floor >= self.slot {
+            return Appended::BelowFloor { floor };
+        }
+        if inserted == Inserted::Nothing || !(is_first || before == Some(self.prev)) {
+            return Appended::Diverged { found: before };
+        }
+        match inserted {
+            Inserted::Row => Appended::Committed,
+            Inserted::Nothing | Inserted::Duplicate => Appended::SlotTaken,
+        }
+    }
+}
+
+/// What the insert of an append did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inserted {
+    /// It made the row.
+    Row,
+    /// It made none, because the entry before was not there.
+    Nothing,
+    /// The slot had a row.
+    Duplicate,
+}
+
 /// What became of an append whose outcome is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
-    /// The row is durable, and the floor was below its slot afterwards: acknowledge it.
+    /// The row is durable behind the entry that it names, and the floor was below its slot
+    /// afterwards: acknowledge it.
     Committed,
-    /// Another append holds the slot and the floor is below it. Read the slot: the same id means
-    /// that an earlier attempt of this very entry was committed.
+    /// Another append holds the slot, the floor is below it, and the entry before is the one that
+    /// was named. Read the slot: the same id means that an earlier attempt of this very entry was
+    /// committed.
     SlotTaken,
+    /// The slot before does not hold the entry that this one names, though the floor says that it
+    /// should (J8): the database has lost entries that the caller knows, as an asynchronous failover
+    /// does, or the caller is on another chain. Reload. Nothing may be acknowledged, and nothing may
+    /// be said not to have happened: what counts is in the reloaded state.
+    Diverged {
+        /// The id in the slot before, read with the floor; `None` when no row is there.
+        found: Option<EntryId>,
+    },
     /// The slot is at or below the floor and so does not exist: reload from the checkpoint. Nothing
     /// may be acknowledged. A row with this entry's id may or may not be there; if an *earlier*
     /// attempt of this entry was undecided, only the reloaded state can tell whether it counted.

@@ -30,9 +30,10 @@ pub trait Journal: Send + Sync + Debug {
     /// Inserts one entry into its slot, and reads the floor afterwards.
     ///
     /// Before: `entry.slot` is the slot after the newest that the caller has applied, `entry.prev`
-    /// the id in it. The journal checks neither.
-    /// After [`Appended::Committed`]: the entry is durable at its slot, every later read at the
-    /// primary sees it, and it stays until trimmed.
+    /// the id in it.
+    /// After [`Appended::Committed`]: the entry is durable at its slot behind the entry that it names
+    /// (J8), every later read at the primary sees it, and it stays until trimmed.
+    /// After [`Appended::Diverged`]: the chain that the caller knows is not the database's.
     /// Concurrency: of all appends to a slot at most one is ever `Committed`.
     /// Undecided: after an indeterminate error the caller keeps the slot and calls again with the
     /// *same entry* until it gets an answer; a first attempt that lands late can only be this entry

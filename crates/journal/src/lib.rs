@@ -25,6 +25,11 @@
 //!   keeps what it overwrites until the checkpoint has advanced.
 //! - **J7 a displaced checkpointer changes nothing.** Each chunk checks the claim in its own
 //!   transaction.
+//! - **J8 an entry follows the one that it names.** An append is committed only where the slot before
+//!   holds `prev`, seen by the database that took the row: [`Appended::Diverged`] otherwise. A
+//!   connection that comes back may be answered by a database that has lost the newest entries, and
+//!   an entry behind the gap would be acknowledged and never be read. At the floor it is the floor's
+//!   own row that is looked at (J3); slot 1 names [`EntryId::NIL`].
 //!
 //! What it will not do: decide what an undecided append became (the caller retries the same slot
 //! with the same id, see [`Journal::entry_append`]), use clocks, sequences, advisory locks or
@@ -49,6 +54,7 @@ pub mod postgres;
 pub mod sqlite;
 
 pub use checkpoint::{Advanced, CheckpointMeta, Chunked, ClaimId, Claimed, KvPage, KvRow};
+pub(crate) use entry::Inserted;
 pub use entry::{Appended, Entry, EntryId, Epoch, Head, Listed, LogId, Slot, WriterId};
 pub use error::{Error, ErrorKind, Outcome, Result, chain};
 pub use identity::{DatabaseIdentity, LogMeta, StoreSize};

@@ -7,6 +7,7 @@
 //! real database does at will.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeBounds;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,8 +18,8 @@ use rand::RngCore as _;
 
 use crate::{
     Advanced, Appended, CheckpointMeta, Chunked, ClaimId, Claimed, DatabaseIdentity, Entry, Error,
-    ErrorKind, Head, Journal, KvPage, KvRow, Listed, LogId, LogMeta, Member, Result, Slot,
-    StoreSize, WriterId,
+    ErrorKind, Head, Inserted, Journal, KvPage, KvRow, Listed, LogId, LogMeta, Member, Result,
+    Slot, StoreSize, WriterId,
 };
 
 /// What stands for a database server: shared by the journals opened on it.
@@ -118,6 +119,16 @@ impl MemoryDatabase {
         server.timeline = timeline;
     }
 
+    /// Loses the entries in some slots while everything else stays: what the journal's own calls
+    /// never do. Returns how many were lost.
+    pub fn lose_entries(&self, log_id: LogId, slots: impl RangeBounds<Slot>) -> usize {
+        let mut server = self.server.lock();
+        let log = server.logs.entry(log_id).or_default();
+        let before = log.entries.len();
+        log.entries.retain(|slot, _| !slots.contains(slot));
+        before - log.entries.len()
+    }
+
     /// Loses every entry above `slot` while everything else stays, as an asynchronous failover may.
     /// Returns how many were lost; `None`, and nothing happens, if the checkpoint is above `slot`.
     pub fn lose_tail(&self, log_id: LogId, slot: Slot) -> Option<usize> {
@@ -162,17 +173,20 @@ impl Journal for MemoryJournal {
 
     async fn entry_append(&self, entry: &Entry) -> Result<Appended> {
         self.with("appending an entry", |log| {
-            let floor = log.floor();
-            if floor >= entry.slot {
-                return Appended::BelowFloor { floor };
+            if entry.is_first_after_something() {
+                return Appended::Diverged { found: None };
             }
-            match log.entries.entry(entry.slot) {
-                std::collections::btree_map::Entry::Occupied(_) => Appended::SlotTaken,
-                std::collections::btree_map::Entry::Vacant(place) => {
-                    place.insert(entry.clone());
-                    Appended::Committed
-                }
+            let before = log.entries.get(&Slot(entry.slot.0 - 1)).map(|row| row.id);
+            let inserted = if log.entries.contains_key(&entry.slot) {
+                Inserted::Duplicate
+            } else {
+                Inserted::Row
+            };
+            let appended = entry.appended(inserted, log.floor(), before);
+            if appended == Appended::Committed {
+                log.entries.insert(entry.slot, entry.clone());
             }
+            appended
         })
     }
 

@@ -1,8 +1,10 @@
 //! The journal in PostgreSQL, and in what speaks its language: YugabyteDB above all.
 //!
 //! Three kinds of connection, all to the primary: one for appends, one for head queries, and a small
-//! pool for the rest. An append is one round trip: the insert, which commits by itself, and the
-//! floor query pipelined behind it (J2). Nothing on the append connection is ever cancelled or timed
+//! pool for the rest. An append is one round trip: the insert, which looks for the entry that it
+//! follows and commits by itself (J8), and the floor query pipelined behind it (J2). On YugabyteDB
+//! the insert looks for nothing, because only then does it take a single quorum round: there the
+//! query behind it tells whether the entry may be acknowledged. Nothing on the append connection is ever cancelled or timed
 //! out by the server, because its outcome would be unknown; a dead peer is noticed by TCP.
 //!
 //! What is asked of the database: a linearizable conditional insert of one row, a durable
@@ -71,8 +73,8 @@ impl PostgresJournal {
         let connector = Connector::new(parameters, options.connect_timeout)?;
         let journal = Self {
             log_id: options.log_id,
-            append: Link::new(connector.clone(), entries::APPEND_STATEMENTS),
-            head: Link::new(connector.clone(), entries::HEAD_STATEMENTS),
+            append: Link::new(connector.clone(), entries::append_statements),
+            head: Link::new(connector.clone(), entries::head_statements),
             pool: Pool::new(&connector, options.pool_size, options.connect_timeout)?,
             connector,
             unsettled: Unsettled::default(),

@@ -5,13 +5,17 @@
     reason = "a test panics rather than return an error"
 )]
 
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use helium_journal::conformance::{self, Database};
 use helium_journal::memory::MemoryDatabase;
-use helium_journal::{Journal, LogId, Options, TlsFiles, endpoint};
+use helium_journal::{Journal, LogId, Options, Slot, TlsFiles, endpoint};
 use helium_testkit::Postgres;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 struct Memory(MemoryDatabase);
 
@@ -20,20 +24,58 @@ impl Database for Memory {
     async fn open(&self, log_id: LogId) -> Arc<dyn Journal> {
         Arc::new(self.0.journal(log_id))
     }
+
+    async fn entries_lose(&self, log_id: LogId, slots: RangeInclusive<i64>) {
+        let slots = Slot(*slots.start())..=Slot(*slots.end());
+        self.0.lose_entries(log_id, slots);
+    }
 }
 
-struct Url(String);
+async fn open(url: &str, log_id: LogId) -> Arc<dyn Journal> {
+    let options = Options {
+        log_id,
+        ..Options::default()
+    };
+    endpoint::open(url, &TlsFiles::default(), &options)
+        .await
+        .unwrap()
+}
+
+fn loss(log_id: LogId, slots: &RangeInclusive<i64>) -> String {
+    let (log, first, last) = (log_id.0, slots.start(), slots.end());
+    format!("DELETE FROM journal WHERE log_id = {log} AND slot BETWEEN {first} AND {last}")
+}
+
+struct Sqlite(PathBuf);
 
 #[async_trait]
-impl Database for Url {
+impl Database for Sqlite {
     async fn open(&self, log_id: LogId) -> Arc<dyn Journal> {
-        let options = Options {
-            log_id,
-            ..Options::default()
-        };
-        endpoint::open(&self.0, &TlsFiles::default(), &options)
+        open(&format!("sqlite://{}", self.0.display()), log_id).await
+    }
+
+    async fn entries_lose(&self, log_id: LogId, slots: RangeInclusive<i64>) {
+        let options = SqliteConnectOptions::new().filename(&self.0);
+        let mut connection = options.connect().await.unwrap();
+        let statement = AssertSqlSafe(loss(log_id, &slots));
+        sqlx::raw_sql(statement)
+            .execute(&mut connection)
             .await
-            .unwrap()
+            .unwrap();
+        connection.close().await.unwrap();
+    }
+}
+
+struct Server(Postgres);
+
+#[async_trait]
+impl Database for Server {
+    async fn open(&self, log_id: LogId) -> Arc<dyn Journal> {
+        open(&self.0.url("laws"), log_id).await
+    }
+
+    async fn entries_lose(&self, log_id: LogId, slots: RangeInclusive<i64>) {
+        self.0.sql("laws", &loss(log_id, &slots)).await;
     }
 }
 
@@ -45,12 +87,10 @@ async fn memory_keeps_the_laws() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_keeps_the_laws() {
     let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}/a/b/state.db", folder.path().display());
-    conformance::run(&Url(url)).await;
+    conformance::run(&Sqlite(folder.path().join("a/b/state.db"))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_keeps_the_laws() {
-    let server = Postgres::start().await;
-    conformance::run(&Url(server.url(""))).await;
+    conformance::run(&Server(Postgres::start().await)).await;
 }

@@ -6,6 +6,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,11 @@ struct FaultsOff(MemoryDatabase);
 impl Database for FaultsOff {
     async fn open(&self, log_id: LogId) -> Arc<dyn Journal> {
         Arc::new(Faulty::new(Arc::new(self.0.journal(log_id)), 1))
+    }
+
+    async fn entries_lose(&self, log_id: LogId, slots: RangeInclusive<i64>) {
+        let slots = Slot(*slots.start())..=Slot(*slots.end());
+        self.0.lose_entries(log_id, slots);
     }
 }
 
@@ -70,7 +76,7 @@ async fn decide(journal: &dyn Journal, mine: &Entry) -> EntryId {
                     Err(_) => {}
                 }
             },
-            Ok(Appended::BelowFloor { floor }) => panic!("there is no floor, and it is {floor}"),
+            Ok(other) => panic!("nothing was trimmed or lost: {other:?}"),
             Err(_) => {}
         }
     }

@@ -203,13 +203,14 @@ async fn acknowledged_entries_survive_crashes_and_undecided_ones_are_decided() {
 async fn ended_sessions_are_replaced() {
     let server = Postgres::start().await;
     let journal = open(&server.url("")).await;
-    let entries = fill(&*journal, 1, 1, EntryId::NIL).await;
+    let mut prev = fill(&*journal, 1, 1, EntryId::NIL).await[0].id;
     let end = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity \
                WHERE application_name = 'helium'";
     for round in 0..3 {
         server.sql("postgres", end).await;
-        let mine = entry(2 + round, entries[0].id, "x");
+        let mine = entry(2 + round, prev, "x");
         decide(&*journal, &mine).await;
+        prev = mine.id;
         wait_for("every kind of call", BOUND, || async {
             journal.head_read(Slot(1)).await.is_ok() && journal.member_list().await.is_ok()
         })
@@ -256,6 +257,40 @@ async fn a_failover_is_followed_and_shows_in_the_identity() {
     let after = journal.identity_read().await.unwrap();
     assert_eq!(after.system, before.system);
     assert_eq!(after.timeline, before.timeline + 1);
+}
+
+/// The standby was away when the last entries were acknowledged, and is promoted without them. The
+/// writer is connected to it again without noticing: its next entry must not land behind the gap.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_after_a_failover_that_lost_the_tail_is_told() {
+    let mut primary = Postgres::start().await;
+    open(&primary.url("kubernetes")).await.close().await;
+    let mut standby = primary.start_standby(&[]).await;
+    let (first, second) = (primary.port(), standby.port());
+    let url =
+        format!("postgres://postgres:postgres@127.0.0.1:{first},127.0.0.1:{second}/kubernetes");
+    let journal = open(&url).await;
+    let mut entries = fill(&*journal, 1, 3, EntryId::NIL).await;
+    let caught_up = "SELECT count(*) FROM journal";
+    wait_for("the standby", BOUND, || async {
+        standby.sql("kubernetes", caught_up).await == "3"
+    })
+    .await;
+    standby.stop().await;
+    entries.extend(fill(&*journal, 4, 5, entries[2].id).await);
+    primary.crash().await;
+    standby.restart().await;
+    standby.promote().await;
+
+    let late = entry(6, entries[4].id, "behind a gap");
+    assert_eq!(
+        decide(&*journal, &late).await,
+        Appended::Diverged { found: None }
+    );
+    assert_eq!(journal.entry_count().await.unwrap(), 3);
+    let head = journal.head_read(Slot(5)).await.unwrap();
+    assert_eq!(head.newest, Some((Slot(3), entries[2].id)));
+    fill(&*journal, 4, 6, entries[2].id).await;
 }
 
 /// The primary commits locally, waits for a standby that isn't there, and the wait is cancelled: it

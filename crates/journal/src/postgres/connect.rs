@@ -34,6 +34,26 @@ SELECT set_config(s.name, w.value, false) FROM (VALUES \
 THEN 'on' ELSE current_setting('synchronous_commit') END)) AS w (name, value) \
 JOIN pg_settings s ON s.name = w.name";
 
+/// Whose PostgreSQL it is, where that makes a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// PostgreSQL itself, and what behaves like it.
+    Postgres,
+    /// YugabyteDB.
+    Yugabyte,
+}
+
+impl Dialect {
+    /// From the `server_version` that a server announces, such as `15.12-YB-2025.1.0.0-b168`.
+    pub(super) fn of(server_version: &str) -> Self {
+        if server_version.contains("-YB-") {
+            Self::Yugabyte
+        } else {
+            Self::Postgres
+        }
+    }
+}
+
 /// Opens connections of one endpoint.
 #[derive(Clone)]
 pub(super) struct Connector {
@@ -48,6 +68,7 @@ pub(super) struct Connector {
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) client: Client,
+    pub(super) dialect: Dialect,
     /// Warnings that the server has sent so far. The driver counts one before it hands over the
     /// answer behind it.
     pub(super) warnings: Arc<AtomicU64>,
@@ -109,6 +130,7 @@ impl Connector {
         config: &Config,
     ) -> std::result::Result<Opened, tokio_postgres::Error> {
         let (client, connection) = config.connect(self.tls.clone()).await?;
+        let dialect = Dialect::of(connection.parameter("server_version").unwrap_or_default());
         let warnings = Arc::new(AtomicU64::new(0));
         let driving = drive(connection, Arc::clone(&warnings));
         let cancel = self.cancel.clone();
@@ -117,6 +139,7 @@ impl Connector {
         });
         Ok(Opened {
             client,
+            dialect,
             warnings,
             driver,
         })

@@ -6,16 +6,34 @@ use bytes::Bytes;
 use futures_util::future::join;
 use tokio_postgres::Row;
 
+use super::connect::Dialect;
 use super::errors::{is_duplicate, statement_error};
 use super::link::Link;
 use super::pool::{Parameters, Pool};
 use crate::{
-    Appended, Entry, EntryId, Epoch, Error, ErrorKind, Head, Listed, LogId, Result, Slot, WriterId,
+    Appended, Entry, EntryId, Epoch, Error, ErrorKind, Head, Inserted, Listed, LogId, Result, Slot,
+    WriterId,
 };
 
+/// Makes the row only behind the entry that it names (J8), so that a database that has lost its tail
+/// is left as it is.
 pub(super) const INSERT: &str = "\
 INSERT INTO journal (log_id, slot, id, prev, writer, epoch, at_micros, first_rev, last_rev, enc, payload) \
+SELECT $1::integer, $2::bigint, $3::bytea, $4::bytea, $5::bigint, $6::bigint, $7::bigint, $8::bigint, \
+$9::bigint, $10::smallint, $11::bytea WHERE $2::bigint = 1 OR EXISTS (\
+SELECT 1 FROM journal WHERE log_id = $1::integer AND slot = $2::bigint - 1 AND id = $4::bytea)";
+
+/// On YugabyteDB, where only an insert of plain values takes one quorum round; any other is a
+/// distributed transaction with two. There [`BEHIND`] alone tells what the entry follows, and the
+/// row of one that doesn't fit stays in its slot, unacknowledged.
+pub(super) const INSERT_YUGABYTE: &str = "\
+INSERT INTO journal (log_id, slot, id, prev, writer, epoch, at_micros, first_rev, last_rev, enc, payload) \
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+
+/// The floor, and the id in the slot before the entry's, from one snapshot.
+pub(super) const BEHIND: &str = "\
+SELECT COALESCE((SELECT slot FROM checkpoint WHERE log_id = $1), 0), \
+(SELECT id FROM journal WHERE log_id = $1 AND slot = $2::bigint - 1)";
 
 pub(super) const FLOOR: &str =
     "SELECT COALESCE((SELECT slot FROM checkpoint WHERE log_id = $1), 0)";
@@ -24,9 +42,14 @@ pub(super) const FLOOR: &str =
 pub(super) const SETTLE: &str = "UPDATE log SET cluster_id = cluster_id WHERE log_id = $1";
 
 /// What the append connection prepares, in the order of the constants below.
-pub(super) const APPEND_STATEMENTS: &[&str] = &[INSERT, FLOOR, SETTLE];
+pub(super) const fn append_statements(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::Postgres => &[INSERT, BEHIND, SETTLE],
+        Dialect::Yugabyte => &[INSERT_YUGABYTE, BEHIND, SETTLE],
+    }
+}
 const INSERT_AT: usize = 0;
-const FLOOR_AT: usize = 1;
+const BEHIND_AT: usize = 1;
 const SETTLE_AT: usize = 2;
 
 pub(super) const HEAD: &str = "\
@@ -36,7 +59,9 @@ LEFT JOIN (SELECT id FROM journal WHERE log_id = $1 AND slot = $2) AS a ON true 
 LEFT JOIN (SELECT slot FROM checkpoint WHERE log_id = $1) AS c ON true";
 
 /// What the head connection prepares.
-pub(super) const HEAD_STATEMENTS: &[&str] = &[HEAD];
+pub(super) const fn head_statements(_dialect: Dialect) -> &'static [&'static str] {
+    &[HEAD]
+}
 
 pub(super) const READ: &str = "\
 SELECT slot, id, prev, writer, epoch, at_micros, first_rev, last_rev, enc, payload \
@@ -98,6 +123,9 @@ pub(super) async fn append(
     entry: &Entry,
 ) -> Result<Appended> {
     const ACTION: &str = "appending an entry";
+    if entry.is_first_after_something() {
+        return Ok(Appended::Diverged { found: None });
+    }
     let session = link.session().await?;
     let warnings = session.warnings();
     if unsettled.0.load(Ordering::Acquire) {
@@ -135,23 +163,24 @@ pub(super) async fn append(
         &entry.enc,
         &payload,
     ];
-    let key: Parameters<'_> = &[&log.0];
+    let key: Parameters<'_> = &[&log.0, &entry.slot.0];
     let insert = session.client.execute(session.statement(INSERT_AT), row);
-    let floor = session.client.query_one(session.statement(FLOOR_AT), key);
+    let floor = session.client.query_one(session.statement(BEHIND_AT), key);
     // `join` polls its first future first, and a prepared statement is written to the connection in
-    // its first poll: both travel together, the floor behind the insert (J2).
+    // its first poll: both travel together, the floor behind the insert (J2, J8).
     let (inserted, floor) = join(insert, floor).await;
-    let without_conflict = match inserted {
-        Ok(_) => Appended::Committed,
-        Err(error) if is_duplicate(&error) => Appended::SlotTaken,
+    let inserted = match inserted {
+        Ok(0) => Inserted::Nothing,
+        Ok(_) => Inserted::Row,
+        Err(error) if is_duplicate(&error) => Inserted::Duplicate,
         Err(error) => {
             let error = link.fail(ACTION, &session, error).await;
             attempt.answered = error.is_determinate();
             return Err(error);
         }
     };
-    let floor = match floor {
-        Ok(row) => Slot(column(&row, 0)?),
+    let (floor, before) = match floor {
+        Ok(row) => (Slot(column(&row, 0)?), optional_id(&row, 1)?),
         Err(error) => {
             let error = link
                 .fail("reading the floor behind an append", &session, error)
@@ -163,11 +192,7 @@ pub(super) async fn append(
         return Err(unreplicated(ACTION));
     }
     attempt.answered = true;
-    Ok(if floor >= entry.slot {
-        Appended::BelowFloor { floor }
-    } else {
-        without_conflict
-    })
+    Ok(entry.appended(inserted, floor, before))
 }
 
 fn unreplicated(action: &'static str) -> Error {

@@ -1,17 +1,24 @@
 //! The text of every statement, and the plans of those that are often run.
 
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use helium_testkit::Postgres;
 
-use super::connect::SESSION;
+use super::connect::{Dialect, SESSION};
+use super::link::Link;
 use super::{PostgresJournal, PostgresParameters, checkpoint, entries, facts, schema};
-use crate::{Options, TlsFiles};
+use crate::conformance::{self, Database};
+use crate::{Journal, LogId, Options, TlsFiles};
 
 const STATEMENTS: &[(&str, &str)] = &[
     ("session", SESSION),
     ("entry_append insert", entries::INSERT),
-    ("entry_append floor", entries::FLOOR),
+    ("entry_append insert, YugabyteDB", entries::INSERT_YUGABYTE),
+    ("entry_append behind", entries::BEHIND),
+    ("checkpoint_claim floor", entries::FLOOR),
     ("entry_append settle", entries::SETTLE),
     ("head_read", entries::HEAD),
     ("entry_read", entries::READ),
@@ -75,6 +82,55 @@ fn the_schema_is_as_reviewed_and_yugabyte_ranges_its_keys() {
     }
 }
 
+#[test]
+fn a_server_says_whose_it_is() {
+    for version in ["15.12-YB-2025.2.3.0-b0", "11.2-YB-2.20.1.0-b97"] {
+        assert_eq!(Dialect::of(version), Dialect::Yugabyte, "{version}");
+    }
+    for version in ["15.18 (Debian 15.18-0+deb12u1)", "18.1", ""] {
+        assert_eq!(Dialect::of(version), Dialect::Postgres, "{version}");
+    }
+}
+
+/// A journal that appends as it would on YugabyteDB, on a PostgreSQL.
+struct AsOnYugabyte(Postgres);
+
+#[async_trait]
+impl Database for AsOnYugabyte {
+    async fn open(&self, log_id: LogId) -> Arc<dyn Journal> {
+        let url = self.0.url("laws");
+        let parameters =
+            PostgresParameters::parse(&url["postgres://".len()..], &TlsFiles::default());
+        let options = Options {
+            log_id,
+            ..Options::default()
+        };
+        let mut journal = PostgresJournal::open(&parameters.unwrap(), &options)
+            .await
+            .unwrap();
+        journal.append = Link::new(journal.connector.clone(), |_| {
+            entries::append_statements(Dialect::Yugabyte)
+        });
+        Arc::new(journal)
+    }
+
+    async fn entries_lose(&self, log_id: LogId, slots: RangeInclusive<i64>) {
+        let (log, first, last) = (log_id.0, slots.start(), slots.end());
+        let statement =
+            format!("DELETE FROM journal WHERE log_id = {log} AND slot BETWEEN {first} AND {last}");
+        self.0.sql("laws", &statement).await;
+    }
+
+    fn leaves_orphans(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_appends_of_yugabyte_keep_the_laws() {
+    conformance::run(&AsOnYugabyte(Postgres::start().await)).await;
+}
+
 /// With statistics that tell the truth, the planner takes an index by itself; the session's settings
 /// are for when they don't.
 #[tokio::test]
@@ -97,6 +153,11 @@ async fn frequent_statements_read_no_table_from_end_to_end() {
         INSERT INTO checkpoint VALUES (0, 10000, 'i', 1, 'c', 's'); ANALYZE";
     server.sql("x", fill).await;
     let frequent = [
+        (
+            entries::INSERT,
+            "(0, 20001, 'i', 'i', 1, 1, 1, 1, 1, 1, 'x')",
+        ),
+        (entries::BEHIND, "(0, 20001)"),
         (entries::HEAD, "(0, 19990)"),
         (entries::READ, "(0, 19990)"),
         (entries::LIST, "(0, 19990, 100, 1000000)"),
@@ -119,5 +180,5 @@ async fn frequent_statements_read_no_table_from_end_to_end() {
             }
         }
     }
-    crate::Journal::close(&journal).await;
+    journal.close().await;
 }

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_postgres::{Client, Statement};
 
-use super::connect::Connector;
+use super::connect::{Connector, Dialect};
 use super::errors::{is_fatal, statement_error};
 use crate::{Error, Result};
 
@@ -24,9 +24,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Link {
     connector: Connector,
-    statements: &'static [&'static str],
+    statements: Statements,
     state: Mutex<State>,
 }
+
+/// What a connection prepares.
+pub(super) type Statements = fn(Dialect) -> &'static [&'static str];
 
 #[derive(Debug, Default)]
 struct State {
@@ -56,7 +59,7 @@ impl Session {
 }
 
 impl Link {
-    pub(super) fn new(connector: Connector, statements: &'static [&'static str]) -> Self {
+    pub(super) fn new(connector: Connector, statements: Statements) -> Self {
         Self {
             connector,
             statements,
@@ -100,8 +103,9 @@ impl Link {
 
     async fn open(&self) -> Result<Session> {
         let opened = self.connector.open().await?;
-        let mut statements = Vec::with_capacity(self.statements.len());
-        for text in self.statements {
+        let texts = (self.statements)(opened.dialect);
+        let mut statements = Vec::with_capacity(texts.len());
+        for text in texts {
             let prepared = opened.client.prepare(text).await;
             statements.push(
                 prepared.map_err(|error| {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::Rng as _;
 use tokio_postgres::error::SqlState;
 
-use super::connect::{Connector, Opened};
+use super::connect::{Connector, Dialect, Opened};
 use super::errors::{is_migration_race, statement_error};
 use crate::{Error, ErrorKind, Result};
 
@@ -108,11 +108,7 @@ pub(super) async fn migrate(server: &Opened) -> Result<()> {
 /// Returns the version found. A role without rights on the schema can use one that is complete.
 async fn run(server: &Opened) -> Result<i32, tokio_postgres::Error> {
     let client = &server.client;
-    let version: String = client
-        .query_one("SELECT version()", &[])
-        .await?
-        .try_get(0)?;
-    let yugabyte = version.contains("-YB-");
+    let yugabyte = server.dialect == Dialect::Yugabyte;
     let exists: bool = client.query_one(VERSION_EXISTS, &[]).await?.try_get(0)?;
     if !exists {
         for statement in statements(VERSION_TABLE, yugabyte) {

@@ -8,17 +8,26 @@ use sqlx::sqlite::SqliteRow;
 use super::connection::{Connection, Held};
 use super::errors::is_duplicate;
 use crate::{
-    Appended, Entry, EntryId, Epoch, Error, ErrorKind, Head, Listed, LogId, Result, Slot, WriterId,
+    Appended, Entry, EntryId, Epoch, Error, ErrorKind, Head, Inserted, Listed, LogId, Result, Slot,
+    WriterId,
 };
 
-/// The insert commits by itself; the floor is read after it, by the same command.
+/// The insert looks for the entry that it follows (J8) and commits by itself; the floor is read after
+/// it, by the same command.
 pub(super) const APPEND: &str = "\
 INSERT INTO journal (log_id, slot, id, prev, writer, epoch, at_micros, first_rev, last_rev, enc, payload) \
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11); \
-SELECT COALESCE((SELECT slot FROM checkpoint WHERE log_id = ?1), 0)";
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 WHERE ?2 = 1 OR EXISTS (\
+SELECT 1 FROM journal WHERE log_id = ?1 AND slot = ?2 - 1 AND id = ?4); \
+SELECT COALESCE((SELECT slot FROM checkpoint WHERE log_id = ?1), 0), \
+(SELECT id FROM journal WHERE log_id = ?1 AND slot = ?2 - 1), changes()";
 
 pub(super) const FLOOR: &str =
     "SELECT COALESCE((SELECT slot FROM checkpoint WHERE log_id = ?1), 0)";
+
+/// Read behind a refused insert: the floor, and the id in the slot before.
+pub(super) const BEHIND: &str = "\
+SELECT COALESCE((SELECT slot FROM checkpoint WHERE log_id = ?1), 0), \
+(SELECT id FROM journal WHERE log_id = ?1 AND slot = ?2 - 1)";
 
 pub(super) const HEAD: &str = "\
 SELECT COALESCE((SELECT slot FROM checkpoint WHERE log_id = ?1), 0), \
@@ -56,6 +65,9 @@ AND slot = (SELECT min(slot) FROM kv_before WHERE log_id = ?1) ORDER BY key LIMI
 
 pub(super) async fn append(writer: &Connection, log: LogId, entry: &Entry) -> Result<Appended> {
     const ACTION: &str = "appending an entry";
+    if entry.is_first_after_something() {
+        return Ok(Appended::Diverged { found: None });
+    }
     let mut held = writer.hold(ACTION).await?;
     let inserted = sqlx::query(APPEND)
         .bind(log.0)
@@ -71,30 +83,28 @@ pub(super) async fn append(writer: &Connection, log: LogId, entry: &Entry) -> Re
         .bind(&entry.payload[..])
         .fetch_one(held.get(ACTION)?)
         .await;
-    let (floor, without_conflict) = match inserted {
-        Ok(row) => (Slot(column(&row, 0)?), Appended::Committed),
-        Err(error) if is_duplicate(&error) => (floor(&mut held, log).await?, Appended::SlotTaken),
+    let (inserted, row) = match inserted {
+        Ok(row) if column::<i64>(&row, 2)? == 0 => (Inserted::Nothing, row),
+        Ok(row) => (Inserted::Row, row),
+        Err(error) if is_duplicate(&error) => {
+            (Inserted::Duplicate, behind(&mut held, log, entry).await?)
+        }
         Err(error) => return Err(held.fail(ACTION, error)),
     };
-    Ok(if floor >= entry.slot {
-        Appended::BelowFloor { floor }
-    } else {
-        without_conflict
-    })
+    let (floor, before) = (Slot(column(&row, 0)?), optional_id(&row, 1)?);
+    Ok(entry.appended(inserted, floor, before))
 }
 
 /// Read behind a refused insert, on the same connection. Should it fail, the slot is taken all the
 /// same, but whether it still exists is not known: undecided.
-async fn floor(held: &mut Held<'_>, log: LogId) -> Result<Slot> {
+async fn behind(held: &mut Held<'_>, log: LogId, entry: &Entry) -> Result<SqliteRow> {
     const ACTION: &str = "reading the floor";
-    let row = sqlx::query(FLOOR)
+    let row = sqlx::query(BEHIND)
         .bind(log.0)
+        .bind(entry.slot.0)
         .fetch_one(held.get(ACTION)?)
         .await;
-    Ok(Slot(column(
-        &row.map_err(|error| held.fail(ACTION, error))?,
-        0,
-    )?))
+    row.map_err(|error| held.fail(ACTION, error))
 }
 
 pub(super) async fn head(reader: &Connection, log: LogId, applied: Slot) -> Result<Head> {

@@ -9,7 +9,8 @@ use crate::{Journal as _, Options};
 
 const STATEMENTS: &[(&str, &str)] = &[
     ("entry_append", entries::APPEND),
-    ("entry_append floor", entries::FLOOR),
+    ("entry_append behind", entries::BEHIND),
+    ("checkpoint_claim floor", entries::FLOOR),
     ("head_read", entries::HEAD),
     ("entry_read", entries::READ),
     ("entry_list", entries::LIST),
