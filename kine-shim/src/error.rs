@@ -127,7 +127,7 @@ pub(crate) mod watch_reason {
     /// The range can't hold a key.
     pub(crate) const EMPTY_RANGE: &str = "mvcc: watcher range is empty";
     /// The start revision is negative.
-    pub(crate) const COMPACTED: &str = "mvcc: required revision has been compacted";
+    pub(crate) const COMPACTED: &str = "etcdserver: mvcc: required revision has been compacted";
 }
 
 /// The message that grpc-go servers send for a message above the receive limit.

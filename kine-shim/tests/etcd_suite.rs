@@ -36,12 +36,15 @@ macro_rules! sqlite_tests {
 
 macro_rules! postgres_cases {
     ($($module:ident :: $case:ident,)*) => {
-        /// One server for all cases, a database for each.
+        /// One database for all cases, a log for each.
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn postgres() {
             let postgres = helium_testkit::Postgres::start().await;
+            let url = postgres.url("suite");
+            let mut log = 0;
             $({
-                let target = Target::endpoint(&postgres.url(stringify!($case))).await;
+                log += 1;
+                let target = Target::log(&url, log).await;
                 println!("postgres: {}", stringify!($case));
                 suite::$module::$case(&target).await;
                 target.stop().await;

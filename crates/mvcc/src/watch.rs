@@ -206,6 +206,7 @@ impl WatchHub {
             no_delete: request.no_delete,
             prev_kv: request.prev_kv,
             progress_notify: request.progress_notify,
+            start,
             next,
             synced,
             pending: Vec::new(),

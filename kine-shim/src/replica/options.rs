@@ -72,8 +72,6 @@ pub struct Options {
     /// Failovers of the database lose nothing that was acknowledged (synchronous replication). Else
     /// another timeline or system identifier counts as a database that went back in time.
     pub trust_failovers: bool,
-    /// Undelivered events that one watch stream may hold before its watchers read history instead.
-    pub watch_buffer: usize,
     /// What the state machine allows: shortest lease, operations of one transaction.
     pub limits: helium_mvcc::Limits,
     /// Whether to link to the other members and exchange committed entries.
@@ -112,7 +110,6 @@ impl Default for Options {
             fetch_bytes: 8 << 20,
             incarnation_bump: 1_000_000,
             trust_failovers: false,
-            watch_buffer: 1024,
             limits: helium_mvcc::Limits::default(),
             peers: true,
             peer_tls: None,

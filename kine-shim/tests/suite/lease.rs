@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
-use super::client::{Client, revision, watcher};
+use super::client::{BOUND, Client, revision, watcher};
 use super::target::Target;
 
 async fn put_leased(client: &Client, key: &'static str, lease: i64) {
@@ -90,9 +90,21 @@ pub(crate) async fn keys_can_leave_and_change_leases(target: &Target) {
 pub(crate) async fn unknown_leases_are_answers_not_errors(target: &Target) {
     let client = &target.client;
     let (requests, receiver) = mpsc::channel(8);
+    // A real etcd sends no headers before its first answer, so a client asks first.
+    let first = pb::LeaseKeepAliveRequest { id: 405 };
+    requests
+        .send(first)
+        .await
+        .expect("the stream takes requests");
     let mut service = client.lease();
     let stream = service.lease_keep_alive(ReceiverStream::new(receiver));
     let mut stream = stream.await.expect("a stream").into_inner();
+    let answer = stream
+        .message()
+        .await
+        .expect("no error")
+        .expect("an answer");
+    assert_eq!((answer.id, answer.ttl), (405, 0));
     let mut keep_alive = async |id| {
         requests
             .send(pb::LeaseKeepAliveRequest { id })
@@ -123,6 +135,24 @@ pub(crate) async fn unknown_leases_are_answers_not_errors(target: &Target) {
         stream.message().await.expect("no error").is_none(),
         "half-closed: the stream ends"
     );
+    if !target.is_etcd() {
+        // Whoever waits for the headers first gets them.
+        let (requests, receiver) = mpsc::channel(8);
+        let stream = service.lease_keep_alive(ReceiverStream::new(receiver));
+        let opened = tokio::time::timeout(BOUND, stream).await;
+        let mut stream = opened.expect("in time").expect("a stream").into_inner();
+        let request = pb::LeaseKeepAliveRequest { id: 404 };
+        requests
+            .send(request)
+            .await
+            .expect("the stream takes requests");
+        let answer = stream
+            .message()
+            .await
+            .expect("no error")
+            .expect("an answer");
+        assert_eq!((answer.id, answer.ttl), (404, 0));
+    }
 }
 
 pub(crate) async fn grants_are_checked(target: &Target) {

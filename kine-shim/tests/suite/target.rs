@@ -24,11 +24,11 @@ enum Kind {
 }
 
 /// A server's configuration for tests, on a free port.
-pub(crate) fn config(endpoint: &str) -> Config {
+pub(crate) fn config(endpoint: &str, log_id: i32) -> Config {
     let storage = Storage::Endpoint {
         url: endpoint.to_owned(),
         tls: TlsFiles::default(),
-        log_id: 0,
+        log_id,
         patience: BOUND,
     };
     Config::new(storage, ListenAddress::Tcp("127.0.0.1:0".to_owned()))
@@ -44,12 +44,12 @@ impl Target {
     pub(crate) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let endpoint = format!("sqlite://{}", folder.path().join("state.db").display());
-        Self::shim(config(&endpoint), Some(folder)).await
+        Self::shim(config(&endpoint, 0), Some(folder)).await
     }
 
-    /// kine-shim on an endpoint of its own.
-    pub(crate) async fn endpoint(endpoint: &str) -> Self {
-        Self::shim(config(endpoint), None).await
+    /// kine-shim on a log of its own in a database.
+    pub(crate) async fn log(endpoint: &str, log_id: i32) -> Self {
+        Self::shim(config(endpoint, log_id), None).await
     }
 
     async fn shim(config: Config, folder: Option<TempDir>) -> Self {

@@ -17,6 +17,8 @@ pub(super) struct Watcher {
     pub(super) no_delete: bool,
     pub(super) prev_kv: bool,
     pub(super) progress_notify: bool,
+    /// The start revision that was asked for; unset if it is wherever the store stood.
+    pub(super) start: Revision,
     /// While lagging, the next revision to read. While synced, the first that it wants at all.
     pub(super) next: Revision,
     /// Whether changes come in through the index.
@@ -41,9 +43,10 @@ impl Watcher {
         }
     }
 
-    /// Whether every change up to a revision was sent.
+    /// Whether every change up to a revision was sent. As in etcd, one that starts in the future
+    /// has seen nothing before the store gets there, not even what it doesn't want.
     pub(super) fn has_seen(&self, revision: Revision) -> bool {
-        self.synced && self.pending.is_empty() && self.next <= revision.next()
+        self.synced && self.pending.is_empty() && self.start <= revision
     }
 
     /// Reads from the history from now on.
