@@ -60,7 +60,9 @@ pub(super) async fn append(
         match shared.journal.entry_append(&entry).await {
             // If the slot is taken, perhaps by an earlier try of this one.
             Ok(Appended::Committed | Appended::SlotTaken) => return Ok(()),
-            Ok(Appended::BelowFloor { .. }) => return Err(Interrupted::Moved),
+            Ok(Appended::BelowFloor { .. } | Appended::Diverged { .. }) => {
+                return Err(Interrupted::Moved);
+            }
             Err(error) if error.is_determinate() => return Err(error.into()),
             Err(error) => {
                 tracing::warn!(
