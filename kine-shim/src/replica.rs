@@ -117,6 +117,12 @@ impl Replica {
         self.shared.wait_ready().await
     }
 
+    /// Waits until the log has an owner of its epoch, which clients of etcd take for its leader. A
+    /// new log gets one within moments of its first instance's start, if that may own epochs.
+    pub async fn wait_owned(&self) {
+        self.shared.wait_owned().await;
+    }
+
     /// Queues a request that may change the state, and waits for its answer.
     ///
     /// Dropping the future does not take the request back. [`Error::Refused`],

@@ -160,6 +160,8 @@ pub enum StartError {
 
 /// Pause between two looks at the certificate's files.
 const CERTIFICATE_PERIOD: Duration = Duration::from_secs(10);
+/// How long a start waits for the first owner of a new log.
+const OWNER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long calls may take to end when the server stops.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -244,11 +246,20 @@ impl Server {
             metrics_address: sockets.metrics.as_ref().and_then(Listener::address),
             url: advertised.here.into_iter().next().unwrap_or_default(),
         };
-        running.spawn(&config, sockets, Arc::new(registry));
+        let client_port = running.spawn(&config, sockets, Arc::new(registry));
         if let Err(error) = running.node.replica.wait_ready().await {
+            running.tasks.close();
             running.shutdown().await;
             return Err(error.into());
         }
+        if config.replica.may_own {
+            let owned = running.node.replica.wait_owned();
+            if tokio::time::timeout(OWNER_PATIENCE, owned).await.is_err() {
+                warn!("the log has no owner yet: leases don't expire until it has one");
+            }
+        }
+        running.tasks.spawn(client_port);
+        running.tasks.close();
         let revision = running.node.replica.status().revision;
         info!(url = running.url(), %revision, "ready to serve client requests");
         Ok(running)
@@ -374,7 +385,13 @@ pub struct Running {
 }
 
 impl Running {
-    fn spawn(&self, config: &Config, sockets: Sockets, registry: Arc<Registry>) {
+    /// Spawns everything but the client port, which is to follow when requests can be answered.
+    fn spawn(
+        &self,
+        config: &Config,
+        sockets: Sockets,
+        registry: Arc<Registry>,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let services = Services::new(Arc::clone(&self.node), registry);
         let keep_alive = KeepAlive {
             interval: config.keepalive_interval,
@@ -401,19 +418,13 @@ impl Running {
             stop: stop.clone(),
             deadline,
         };
-        self.tasks.spawn(listener::accept(
-            sockets.listener,
-            sockets.tls,
-            handler,
-            self.tasks.clone(),
-            stop.clone(),
-        ));
         self.tasks.spawn(Arc::clone(&self.node).observe());
         if let Some(auto) = config.auto_compaction {
-            self.tasks
-                .spawn(compaction::run(Arc::clone(&self.node), auto, stop));
+            let compaction = compaction::run(Arc::clone(&self.node), auto, stop.clone());
+            self.tasks.spawn(compaction);
         }
-        self.tasks.close();
+        let (listener, tls, tasks) = (sockets.listener, sockets.tls, self.tasks.clone());
+        listener::accept(listener, tls, handler, tasks, stop)
     }
 
     /// The first URL under which clients reach the server.

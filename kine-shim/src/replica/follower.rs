@@ -152,8 +152,8 @@ impl Pace {
 
 /// One head query, and everything that it shows applied. Returns how many entries were fetched.
 async fn pass(shared: &Shared) -> Result<usize, Broken> {
-    if shared.displaced.swap(false, Ordering::AcqRel) {
-        return Err(Broken::Moved(Cause::BelowFloor));
+    if let Some(cause) = shared.displaced.lock().take() {
+        return Err(Broken::Moved(cause));
     }
     let start = shared.position();
     let mut fetched = 0;
@@ -206,10 +206,7 @@ async fn head(shared: &Shared, position: Position) -> Result<Head, Broken> {
             "our newest entry is not in the journal",
         )));
     }
-    shared.trust.confirm(begun);
-    let mut sight = shared.sight.lock();
-    sight.newest = head.newest.map_or(Slot::ZERO, |(slot, _)| slot);
-    sight.seen_at = Some(shared.clock.now());
+    shared.head_confirmed(begun, &head);
     Ok(head)
 }
 

@@ -156,6 +156,7 @@ fn serve(shared: &Shared, chain: Chain) {
         let mut core = shared.core.write();
         core.install(state, ids, now);
         shared.streams.restart(core.state());
+        shared.owner_seen(&core);
     }
     shared.phase_changed();
     // What was compacted before the checkpoint's slot is gone already; the rest is done in steps.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use helium_journal::{Entry, EntryId, Epoch, Journal, LogMeta, Slot, StoreSize, WriterId};
+use helium_journal::{Entry, EntryId, Epoch, Head, Journal, LogMeta, Slot, StoreSize, WriterId};
 use helium_mvcc::{Applied, BatchBody, LeaseId, MemberId, Request, Response};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
@@ -17,6 +17,7 @@ use super::error::{Error, Halt, Result};
 use super::identity::Known;
 use super::metrics::Metrics;
 use super::options::{Options, ReadBarrier};
+use super::reload::Cause;
 use super::sequencer::{Answer, Proposal, Work};
 use super::status::Phase;
 use super::watch::Streams;
@@ -104,11 +105,13 @@ pub(super) struct Shared {
     pub waiting: Mutex<Option<Vec<oneshot::Sender<Result<()>>>>>,
     /// Somebody knows that there are entries to fetch.
     pub behind: AtomicBool,
-    /// The slot of an append did not exist: load again.
-    pub displaced: AtomicBool,
+    /// The slot of an append did not exist, or not behind what is applied: load again.
+    pub displaced: Mutex<Option<Cause>>,
     pub follower: Notify,
     pub compaction: Notify,
     pub compacted: watch::Sender<bool>,
+    /// Who owns the epoch in the state that is served.
+    owner: watch::Sender<MemberId>,
     /// The phase, and how often the state was reloaded.
     phase: watch::Sender<(Phase, u64)>,
     queue: mpsc::Sender<Proposal>,
@@ -142,10 +145,11 @@ impl Shared {
             identity_due: AtomicBool::new(false),
             waiting: Mutex::new(Some(Vec::new())),
             behind: AtomicBool::new(false),
-            displaced: AtomicBool::new(false),
+            displaced: Mutex::new(None),
             follower: Notify::new(),
             compaction: Notify::new(),
             compacted: watch::Sender::new(true),
+            owner: watch::Sender::new(MemberId::default()),
             phase: watch::Sender::new((Phase::Starting, 0)),
             queue,
             options,
@@ -159,6 +163,14 @@ impl Shared {
 
     pub(super) fn phase(&self) -> Phase {
         self.phase.borrow().0
+    }
+
+    /// A head query that began when [`Trust::begin`] gave `begun` has found the chain unbroken.
+    pub(super) fn head_confirmed(&self, begun: u64, head: &Head) {
+        self.trust.confirm(begun);
+        let mut sight = self.sight.lock();
+        sight.newest = head.newest.map_or(Slot::ZERO, |(slot, _)| slot);
+        sight.seen_at = Some(self.clock.now());
     }
 
     pub(super) fn halted(&self) -> Option<Arc<Halt>> {
@@ -193,6 +205,20 @@ impl Shared {
         });
         settled.await.map_err(|_| Error::Stopped)?;
         self.core.read().serving()
+    }
+
+    /// Tells whoever waits for an owner. The caller holds the core.
+    pub(super) fn owner_seen(&self, core: &Core) {
+        let owner = core.state().owner();
+        self.owner
+            .send_if_modified(|seen| std::mem::replace(seen, owner) != owner);
+    }
+
+    /// Waits until the log has an owner.
+    pub(super) async fn wait_owned(&self) {
+        let mut owners = self.owner.subscribe();
+        // The sender lives as long as this.
+        drop(owners.wait_for(|owner| *owner != MemberId::default()).await);
     }
 
     /// The entry that puts a body behind a position.
@@ -285,6 +311,7 @@ impl Shared {
             }
         };
         self.streams.advance(core.state());
+        self.owner_seen(&core);
         drop(core);
         self.count(entry, &applied, via);
         Ok(Placement::Next)

@@ -104,12 +104,12 @@ impl Chain {
                         if let Some(entry) = shared.journal.entry_read(newest).await? {
                             self.lost = self.lost.max(Revision(entry.last_rev));
                         }
-                        shared.trust.confirm(begun);
+                        shared.head_confirmed(begun, &head);
                         return Ok(());
                     }
                 }
                 _ => {
-                    shared.trust.confirm(begun);
+                    shared.head_confirmed(begun, &head);
                     return Ok(());
                 }
             }

@@ -1,7 +1,6 @@
 //! One entry's way into its slot, whatever the journal answers.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use helium_journal::{Appended, Entry, ErrorKind, Slot};
 use helium_mvcc::BatchBody;
@@ -10,6 +9,7 @@ use super::{Proposal, Sequencer};
 use crate::replica::backoff::Backoff;
 use crate::replica::core::{Placement, Position};
 use crate::replica::error::Halt;
+use crate::replica::reload::Cause;
 use crate::replica::shared::{Shared, Via, journal_epoch};
 
 /// What became of an entry.
@@ -93,7 +93,21 @@ impl Sequencer {
                 Ok(Appended::SlotTaken) => self.taken(batch, attempt).await,
                 Ok(Appended::BelowFloor { floor }) => {
                     tracing::warn!(slot = entry.slot.0, floor = floor.0, "slot was trimmed");
-                    self.displaced(batch, attempt).await
+                    self.displaced(batch, attempt, Cause::BelowFloor).await
+                }
+                Ok(Appended::Diverged { found }) => {
+                    tracing::error!(
+                        slot = entry.slot.0,
+                        prev = %entry.prev,
+                        found = found.map(tracing::field::display),
+                        "H013: the database does not hold our newest entry, loading it anew"
+                    );
+                    shared.trust.fault();
+                    // The row may be there, and counts if whoever wrote the entry before it
+                    // repeats that.
+                    attempt.is_open = true;
+                    let cause = Cause::BackInTime("the entry that ours follows is gone");
+                    self.displaced(batch, attempt, cause).await
                 }
                 Err(error) => attempt.failed(&shared, error),
             };
@@ -129,7 +143,10 @@ impl Sequencer {
                 .await?
             {
                 Ok(head) if before.slot == Slot::ZERO || head.at_applied == Some(before.id) => {}
-                Ok(_) => return self.displaced(batch, attempt).await,
+                Ok(_) => {
+                    let cause = Cause::BackInTime("the entry that ours follows is gone");
+                    return self.displaced(batch, attempt, cause).await;
+                }
                 Err(error) => return attempt.failed(&shared, error),
             }
         }
@@ -178,10 +195,15 @@ impl Sequencer {
         }
     }
 
-    /// The slot does not exist any more: wait for the reload.
-    async fn displaced(&mut self, batch: &mut [Proposal], attempt: &Attempt) -> Option<Fate> {
+    /// The slot does not exist, or not behind what we know: wait for the reload.
+    async fn displaced(
+        &mut self,
+        batch: &mut [Proposal],
+        attempt: &Attempt,
+        cause: Cause,
+    ) -> Option<Fate> {
         let shared = Arc::clone(&self.shared);
-        shared.displaced.store(true, Ordering::Release);
+        *shared.displaced.lock() = Some(cause);
         shared.follower.notify_one();
         let reloaded = shared.wait_reloaded(attempt.position.generation);
         match self.waiting(batch, reloaded).await {
