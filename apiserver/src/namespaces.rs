@@ -21,7 +21,8 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// A namespace that is always listed.
 const DEFAULT: &str = "default";
 
-/// A namespace that exists without being stored; `None` if the name can't be one.
+/// A namespace that exists without being stored; `None` if the name can't be one. Nobody created it, so it has no
+/// creationTimestamp, which kubectl shows as `<unknown>`.
 #[must_use]
 pub fn implied(name: &str) -> Option<Object> {
     if !names::dns1123_label(name).is_empty() {
@@ -33,7 +34,6 @@ pub fn implied(name: &str) -> Option<Object> {
     object.set_name(name);
     object.set_meta("uid", implied_uid(name).to_string());
     object.set_meta("resourceVersion", "1");
-    object.set_meta("creationTimestamp", "1970-01-01T00:00:00Z");
     complete(&mut object);
     Some(object)
 }
@@ -105,6 +105,7 @@ mod tests {
         assert_eq!(namespace.uid(), implied("team-a").unwrap().uid());
         assert_ne!(namespace.uid(), implied("team-b").unwrap().uid());
         assert!(implied("No Name").is_none());
+        assert!(namespace.meta("creationTimestamp").is_none());
     }
 
     #[test]

@@ -73,6 +73,7 @@ impl Store {
             Ok(answer) => answer.map(|_| ()),
             Err(_) => Err(Error::Timeout {
                 doing: "probe the store",
+                outcome_known: true,
             }),
         }
     }

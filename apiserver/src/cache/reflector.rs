@@ -107,8 +107,13 @@ async fn follow(shared: &Shared, backoff: &mut Backoff) -> End {
         match update {
             Ok(Update::Started { revision }) => {
                 backoff.reset();
-                if revision < from - 1 && went_back(shared, from - 1).await {
-                    return End::Lost;
+                if revision < from - 1 {
+                    match went_back(shared, from - 1).await {
+                        Ok(true) => return End::Lost,
+                        Ok(false) => {}
+                        // Unconfirmed, it must not be followed: what an older store tells would be taken for known.
+                        Err(error) => return End::from(error),
+                    }
                 }
             }
             Ok(update) => take_in(shared, update),
@@ -133,18 +138,16 @@ fn take_in(shared: &Shared, update: Update) {
 }
 
 /// Whether the store is older than what it told before. A member may lag; a linearizable read doesn't.
-async fn went_back(shared: &Shared, known: i64) -> bool {
-    match shared.store.current_revision(&shared.prefix).await {
-        Ok(current) if current < known => {
-            tracing::warn!(
-                known,
-                current,
-                "the store went back in time; reading everything again"
-            );
-            true
-        }
-        Ok(_) | Err(_) => false,
+async fn went_back(shared: &Shared, known: i64) -> Result<bool> {
+    let current = shared.store.current_revision(&shared.prefix).await?;
+    if current < known {
+        tracing::warn!(
+            known,
+            current,
+            "the store went back in time; reading everything again"
+        );
     }
+    Ok(current < known)
 }
 
 impl From<Error> for End {

@@ -124,23 +124,30 @@ impl Call<'_> {
         let decoded = json::decode_body(media, &self.request.body)?;
         let kind = &self.view.served.gvk;
         let (mut object, unknown) = json::into_object(decoded.value, kind)?;
-        let complaints = [decoded.duplicates, unknown, self.normalise(&mut object)].concat();
+        let complaints = [decoded.duplicates, unknown, self.normalise(&mut object)?].concat();
         self.warn(unknown::verdict(mode, kind, complaints)?);
         Ok(object)
     }
 
-    /// Drops what the schema doesn't know and fills defaults. Returns what a strict reader has against it.
-    pub(super) fn normalise(&self, object: &mut Object) -> Vec<String> {
+    /// Normalises embedded metadata, drops what the schema doesn't know and fills defaults. Returns what a strict
+    /// reader has against it; 400 if embedded metadata is of the wrong type.
+    pub(super) fn normalise(&self, object: &mut Object) -> Result<Vec<String>> {
         let schema = &self.version().schema;
+        // First, since pruning and validation take embedded metadata to be well-formed.
+        let mut complaints = object
+            .with_value_mut(|value| schema.coerce(value))
+            .map_err(|error| json::mistyped(&self.view.served.gvk, &error))?;
         let mut unknown = object.with_value_mut(|value| schema.prune(value));
         if self.live.resource.special == Special::Definition {
             unknown.extend(definitions::unknown_fields(object));
         }
         object.with_value_mut(|value| schema.default(value));
-        unknown
-            .into_iter()
-            .map(|path| format!("unknown field \"{path}\""))
-            .collect()
+        complaints.extend(
+            unknown
+                .into_iter()
+                .map(|path| format!("unknown field \"{path}\"")),
+        );
+        Ok(complaints)
     }
 
     pub(super) fn warn(&self, warnings: Vec<String>) {

@@ -28,6 +28,7 @@ impl Call<'_> {
     pub(super) async fn delete(&self) -> Answer {
         let options = self.delete_options()?;
         self.materialise(options.dry_run).await?;
+        self.warn_of_remains();
         match self.delete_one(&self.name, &options).await? {
             Outcome::Removed(object) => {
                 let body = status::deleted(&self.group_resource(), &self.name, object.uid());

@@ -2,11 +2,22 @@
 
 use bytes::Bytes;
 use helium_apimachinery::Status;
+use helium_telemetry::Chain;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::backend::Body;
 use crate::cache::{DecodeError, Unready};
 use crate::storage::Error;
+
+/// Seconds after which a client may try again.
+const RETRY_AFTER: u32 = 1;
+// What went wrong between us and the store is for the log; these are for whoever asked.
+const UNREACHABLE: &str = "the shared store can't be reached, so nothing was changed; try again, and if this lasts, \
+    have the store that this API server's --etcd-servers name looked at";
+const SILENT: &str = "the shared store didn't answer in time; try again, and if this lasts, \
+    have the store that this API server's --etcd-servers name looked at";
+const UNDECIDED: &str = "the shared store didn't confirm the write, which may have happened or not; \
+    read the object before you try again";
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
@@ -14,16 +25,28 @@ impl From<Error> for Status {
             Error::Unavailable {
                 outcome_known: true,
                 ..
-            } => Self::service_unavailable(chain("the shared store can't be reached", &error))
-                .with_retry_after(1),
+            } => {
+                tracing::debug!(error = %Chain(&error), "no store for a request");
+                Self::service_unavailable(UNREACHABLE).with_retry_after(RETRY_AFTER)
+            }
+            Error::Timeout {
+                outcome_known: true,
+                ..
+            } => {
+                tracing::debug!(error = %Chain(&error), "no store for a request");
+                Self::timeout(SILENT, RETRY_AFTER)
+            }
             Error::Unavailable {
                 outcome_known: false,
                 ..
             }
-            | Error::Timeout { .. } => Self::timeout(
-                chain("the shared store did not confirm the request", &error),
-                1,
-            ),
+            | Error::Timeout {
+                outcome_known: false,
+                ..
+            } => {
+                tracing::debug!(error = %Chain(&error), "a write with an unknown outcome");
+                Self::timeout_undecided(UNDECIDED)
+            }
             Error::Compacted { .. } => Self::expired_list(),
             Error::FutureRevision => Self::timeout("Too large resource version", 1),
             Error::TooLarge => Self::too_large("the object is larger than the store takes"),
@@ -58,16 +81,6 @@ pub(super) fn unreadable(error: &DecodeError) -> Status {
 /// A resourceVersion as a revision; what no revision can be is in the future.
 pub(super) fn revision(version: u64) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
-}
-
-fn chain(what: &str, error: &dyn std::error::Error) -> String {
-    let mut text = format!("{what}: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 /// The answer that is a `Status`.

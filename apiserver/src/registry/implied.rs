@@ -15,6 +15,20 @@ use crate::definitions::Special;
 use crate::namespaces;
 
 impl Registry {
+    /// The resources, as people type them, that have objects in a namespace.
+    pub(super) fn resources_in(&self, namespace: &str) -> BTreeSet<String> {
+        let scope = format!("{namespace}/");
+        self.live
+            .load()
+            .values()
+            .filter(|live| live.resource.definition.scope.is_namespaced())
+            // One that stands for another group's objects too is named once, under the group that is stored.
+            .filter(|live| live.resource.group() == live.resource.home_group)
+            .filter(|live| !live.cache.snapshot(&scope, None).entries.is_empty())
+            .map(|live| live.group_resource().to_string())
+            .collect()
+    }
+
     /// Adds the namespaces that have objects, but are not stored themselves.
     pub(super) fn add_implied_namespaces(&self, stored: &mut Vec<Arc<Entry>>) {
         let mut used = BTreeSet::new();
@@ -35,6 +49,23 @@ impl Registry {
 }
 
 impl Call<'_> {
+    /// Says what a deleted namespace leaves behind: shared objects belong to no cluster's namespace, so they stay.
+    pub(super) fn warn_of_remains(&self) {
+        if self.live.resource.special != Special::Namespace {
+            return;
+        }
+        let remains = self.registry.resources_in(&self.name);
+        if !remains.is_empty() {
+            let remains: Vec<_> = remains.into_iter().collect();
+            self.request.warnings.add(format!(
+                "namespace {:?} still has shared objects, which a namespace doesn't take along; delete them yourself: kubectl delete {} --all -n {}",
+                self.name,
+                remains.join(","),
+                self.name,
+            ));
+        }
+    }
+
     /// Stores the implied namespace that the path names, so that it can be changed or deleted.
     pub(super) async fn materialise(&self, dry_run: bool) -> Result<()> {
         if self.live.resource.special != Special::Namespace || dry_run {

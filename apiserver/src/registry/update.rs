@@ -50,7 +50,7 @@ impl Call<'_> {
             let patched = patch.apply(current.as_value())?;
             let (mut object, unknown_meta) = json::into_object(patched, &self.view.served.gvk)?;
             metadata_rules::check_identity(&mut object, &self.name, &self.namespace)?;
-            let complaints = self.normalise(&mut object);
+            let complaints = self.normalise(&mut object)?;
             let complaints = [patch.duplicates(), &unknown_meta, &complaints].concat();
             if !complaints.is_empty() {
                 let text = serde_json::to_string(&object).unwrap_or_default();

@@ -6,9 +6,10 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use helium_telemetry::Chain;
 use helium_tls::{ClientTls, ClientTlsFiles};
 use http::Uri;
 use hyper_util::rt::TokioIo;
@@ -31,6 +32,8 @@ const WINDOW: u32 = 4 << 20;
 pub(super) struct Endpoints {
     channels: Vec<Channel>,
     current: AtomicUsize,
+    /// Whether the last call got no answer from anybody.
+    silent: AtomicBool,
 }
 
 impl Endpoints {
@@ -49,6 +52,7 @@ impl Endpoints {
         Ok(Self {
             channels,
             current: AtomicUsize::new(0),
+            silent: AtomicBool::new(false),
         })
     }
 
@@ -65,6 +69,25 @@ impl Endpoints {
         let _ = self
             .current
             .compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Notes how a call ended. The log tells when the store falls silent and when it is back, once each,
+    /// and not for every request that failed in between.
+    pub(super) fn note(&self, error: Option<&Error>) {
+        match error {
+            Some(error) if error.is_transient() => {
+                if !self.silent.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(error = %Chain(error), "the shared store doesn't answer");
+                }
+            }
+            // A refusal is an answer.
+            _ => {
+                if self.silent.load(Ordering::Relaxed) && self.silent.swap(false, Ordering::Relaxed)
+                {
+                    tracing::info!("the shared store answers again");
+                }
+            }
+        }
     }
 
     /// How often a call may be tried: every endpoint once, and the first again, whose connection may only

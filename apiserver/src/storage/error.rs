@@ -28,11 +28,13 @@ pub enum Error {
         #[source]
         source: Box<tonic::Status>,
     },
-    /// No answer in time. A write may have happened.
+    /// No answer in time.
     #[error("{doing}: no answer in time")]
     Timeout {
         /// The call.
         doing: &'static str,
+        /// Whether it is known that the call changed nothing.
+        outcome_known: bool,
     },
     /// The revision asked for is gone.
     #[error("the revision has been compacted")]
@@ -64,7 +66,10 @@ impl Error {
             Code::OutOfRange if text.contains("future revision") => Self::FutureRevision,
             Code::InvalidArgument if text.contains("too large") => Self::TooLarge,
             Code::ResourceExhausted if text.contains("larger than max") => Self::TooLarge,
-            Code::DeadlineExceeded => Self::Timeout { doing },
+            Code::DeadlineExceeded => Self::Timeout {
+                doing,
+                outcome_known: !writes,
+            },
             // What a broken or missing connection looks like through gRPC.
             Code::Unavailable | Code::Cancelled | Code::Unknown | Code::Aborted => {
                 let outcome_known = !writes || never_connected(&status);

@@ -304,10 +304,15 @@ impl Store {
                 *resent |= !outcome_known;
             }
         };
-        match tokio::time::timeout(CALL_TIMEOUT, attempts).await {
+        let answer = match tokio::time::timeout(CALL_TIMEOUT, attempts).await {
             Ok(answer) => answer,
-            Err(_) => Err(Error::Timeout { doing }),
-        }
+            Err(_) => Err(Error::Timeout {
+                doing,
+                outcome_known: !writes,
+            }),
+        };
+        self.endpoints.note(answer.as_ref().err());
+        answer
     }
 }
 

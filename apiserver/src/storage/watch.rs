@@ -112,7 +112,10 @@ impl Store {
             }
             Err(_) => {
                 self.endpoints.failed(at);
-                Err(Error::Timeout { doing: DOING })
+                Err(Error::Timeout {
+                    doing: DOING,
+                    outcome_known: true,
+                })
             }
         }
     }

@@ -289,3 +289,20 @@ async fn versions_are_views_of_one_object() {
     assert_eq!(list["items"][0]["apiVersion"], "example.com/v1beta1");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn the_control_plane_is_there_and_stays() {
+    let store = TestStore::start().await;
+    let server = TestServer::start(&store, "c1").await;
+    let other = TestServer::start(&store, "c2").await;
+    let client = server.client();
+    let fleet = client.get(FLEET).await.ok();
+    assert_eq!(fleet["kind"], "ControlPlane");
+    assert_eq!(other.client().get(FLEET).await.ok(), fleet, "made once");
+    client.delete(FLEET).await.fails(405, "MethodNotAllowed");
+    client.put(FLEET, &fleet).await.fails(405, "MethodNotAllowed");
+    let all = client.get("/apis/helium.dev/v1/controlplanes").await.ok();
+    assert_eq!(names(&all), ["fleet"]);
+    other.stop().await;
+    server.stop().await;
+}

@@ -192,6 +192,8 @@ async fn every_valid_name_is_a_namespace() {
     let namespaces = "/api/v1/namespaces";
     let implied = client.get(&format!("{namespaces}/team-a")).await.ok();
     assert_eq!(implied["status"]["phase"], "Active");
+    // Nobody created it. (It once claimed 1970, and kubectl an age of 56 years.)
+    assert_eq!(implied["metadata"].get("creationTimestamp"), None);
     client
         .get(&format!("{namespaces}/No_Name"))
         .await
@@ -212,10 +214,21 @@ async fn every_valid_name_is_a_namespace() {
         .await
         .ok();
     assert_eq!(labelled["metadata"]["labels"]["team"], "a");
-    let deleted = client.delete(&format!("{namespaces}/made")).await.ok();
+    let deleted = client.delete(&format!("{namespaces}/made")).await;
+    assert!(deleted.warnings.is_empty());
+    let deleted = deleted.ok();
     assert_eq!(deleted["details"]["uid"], made["metadata"]["uid"]);
     let after = client.get(&format!("{namespaces}/made")).await.ok();
     assert_ne!(after["metadata"]["uid"], made["metadata"]["uid"]);
+    // Its objects stay, which surprises people who aren't told.
+    let left = client.delete(&format!("{namespaces}/used")).await;
+    let [warning] = left.warnings.as_slice() else {
+        panic!("one warning, not {:?}", left.warnings);
+    };
+    assert!(
+        warning.contains("kubectl delete widgets.example.com --all -n used"),
+        "{warning}"
+    );
     server.stop().await;
 }
 

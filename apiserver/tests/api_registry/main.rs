@@ -3,6 +3,7 @@
 //! The HTTP layers around it have their own suite; here a request is classified as they do it and handed to the
 //! registry, so that many servers over one store fit into one test.
 
+mod bad_input;
 mod crud;
 mod definitions;
 mod guards;

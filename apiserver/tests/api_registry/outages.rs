@@ -45,6 +45,19 @@ async fn without_the_store_reads_go_on_from_memory_and_the_rest_is_unavailable()
             reply.body
         );
         assert_eq!(reply.body["kind"], "Status");
+        let message = reply.body["message"].as_str().unwrap();
+        for inside in ["tcp", "transport", "os error", "127.0.0.1", "h2"] {
+            assert!(!message.contains(inside), "{message}");
+        }
+        // With Retry-After client-go sends again by itself: right for all but a write that may have happened.
+        let again = reply.retry_after.is_some();
+        match reply.body["reason"].as_str().unwrap() {
+            "ServiceUnavailable" => {
+                assert!(again && message.contains("--etcd-servers"), "{message}")
+            }
+            "Timeout" => assert_eq!(again, !message.contains("may have happened"), "{message}"),
+            other => panic!("{other}"),
+        }
     }
     assert!(server.registry().store_health().await.is_err());
     server.stop().await;

@@ -47,6 +47,12 @@ impl TestServer {
             registry.is_started()
         })
         .await;
+        // The server makes this one itself: afterwards every revision is a test's own doing.
+        let client = server.client();
+        wait_for("the control plane's object is made", BOUND, || async {
+            client.get(FLEET).await.code == 200
+        })
+        .await;
         server
     }
 
@@ -123,6 +129,7 @@ pub(crate) struct Reply {
     pub(crate) code: u16,
     pub(crate) body: Value,
     pub(crate) warnings: Vec<String>,
+    pub(crate) retry_after: Option<String>,
 }
 
 impl Reply {
@@ -188,6 +195,8 @@ impl Client {
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
         let (response, warnings) = self.send(method, url, headers, body).await;
         let code = response.status().as_u16();
+        let retry_after = response.headers().get(http::header::RETRY_AFTER);
+        let retry_after = retry_after.map(|value| value.to_str().expect("text").to_owned());
         let bytes = response
             .into_body()
             .collect()
@@ -200,6 +209,7 @@ impl Client {
             code,
             body,
             warnings: warnings.take(),
+            retry_after,
         }
     }
 
@@ -389,6 +399,9 @@ pub(crate) fn widget(name: &str, color: &str) -> Value {
         "spec": {"color": color},
     })
 }
+
+/// The control plane's own object.
+pub(crate) const FLEET: &str = "/apis/helium.dev/v1/controlplanes/fleet";
 
 /// One server with widgets declared.
 pub(crate) async fn one_server() -> (TestStore, TestServer, Client) {

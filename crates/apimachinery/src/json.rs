@@ -1,10 +1,11 @@
-//! Decoding of request bodies: JSON and YAML, strictly.
+//! Decoding of request bodies: JSON and YAML, strictly; and [protobuf] where typed clients insist on it.
 //!
 //! A plain parse into a map forgets what a strict reader must complain about, so bodies are decoded here:
 //! duplicate members are noticed (the last one counts), integers stay integers, and nesting is limited, so
 //! that no later recursion over the value can exhaust the stack.
 
 mod metadata;
+pub mod protobuf;
 
 use std::fmt;
 
@@ -68,12 +69,22 @@ pub fn decode_yaml(body: &[u8]) -> std::result::Result<Decoded, DecodeError> {
 }
 
 /// Decodes by `Content-Type` (empty is JSON, parameters are ignored): 415 for another type, 400 for a body that
-/// can't be decoded.
+/// can't be decoded. Protobuf is read for the few kinds that [`protobuf`] knows, and is another type for the rest.
 pub fn decode_body(content_type: &str, body: &[u8]) -> Result<Decoded> {
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     match media_type {
         "" | "application/json" => decode(body),
         "application/yaml" | "text/yaml" | "application/x-yaml" => decode_yaml(body),
+        protobuf::MEDIA_TYPE => match protobuf::decode(body) {
+            Ok(value) => Ok(Decoded {
+                value,
+                duplicates: Vec::new(),
+            }),
+            Err(protobuf::Error::Kind) => {
+                return Err(Status::unsupported_media_type(&MEDIA_TYPES));
+            }
+            Err(error) => Err(DecodeError(error.to_string())),
+        },
         _ => return Err(Status::unsupported_media_type(&MEDIA_TYPES)),
     }
     .map_err(|error| Status::bad_request(format!("couldn't get version/kind; {error}")))
@@ -125,15 +136,20 @@ pub fn into_object(value: Value, expected: &GroupVersionKind) -> Result<(Object,
     }
     let path = Path::new("metadata");
     let unknown = match object.map_mut().get_mut("metadata") {
-        Some(metadata) => coerce_metadata(metadata, &path).map_err(|error| {
-            Status::bad_request(format!(
-                "{} in version {:?} cannot be handled as a {}: {error}",
-                expected.kind, expected.version, expected.kind
-            ))
-        })?,
+        Some(metadata) => {
+            coerce_metadata(metadata, &path).map_err(|error| mistyped(expected, &error))?
+        }
         None => Vec::new(),
     };
     Ok((object, unknown))
+}
+
+/// 400: a member of what should become an `expected` has the wrong type.
+pub fn mistyped(expected: &GroupVersionKind, error: &FieldError) -> Status {
+    Status::bad_request(format!(
+        "{} in version {:?} cannot be handled as a {}: {error}",
+        expected.kind, expected.version, expected.kind
+    ))
 }
 
 /// The beginning of a document, for a message.

@@ -342,6 +342,12 @@ impl Status {
             .with_retry_after(retry_after_seconds)
     }
 
+    /// 504: whether it was done isn't known. Without `Retry-After`, because client-go sends again by itself
+    /// whatever comes with one, and a write that did happen would then fail on its own effect.
+    pub fn timeout_undecided(message: impl fmt::Display) -> Self {
+        Self::new(504, Reason::Timeout, format!("Timeout: {message}"))
+    }
+
     /// 504: a resourceVersion that the server hasn't seen yet.
     pub fn resource_version_too_large(asked: u64, current: u64) -> Self {
         Self::timeout(

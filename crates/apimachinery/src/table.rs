@@ -12,6 +12,9 @@ use crate::resource::PrinterColumn;
 use crate::status::{Result, Status};
 use crate::text::quote;
 
+/// Where every object says when it was created.
+const CREATED: &str = ".metadata.creationTimestamp";
+
 /// What a row carries as its object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IncludeObject {
@@ -53,7 +56,7 @@ impl Printer {
             name: "Age".to_owned(),
             type_: "date".to_owned(),
             description: "When the object was created.".to_owned(),
-            json_path: ".metadata.creationTimestamp".to_owned(),
+            json_path: CREATED.to_owned(),
             ..PrinterColumn::default()
         }];
         let columns = if columns.is_empty() { &age } else { columns };
@@ -122,7 +125,7 @@ impl Printer {
         let cells: Vec<Value> = std::iter::once(Value::from(object.name()))
             .chain(self.columns.iter().map(|(column, path)| {
                 let found = path.as_ref().and_then(|path| path.first(object.as_value()));
-                found.map_or(Value::Null, |value| cell(&column.type_, value, now))
+                found.map_or_else(|| missing(column), |value| cell(&column.type_, value, now))
             }))
             .collect();
         let mut row = Map::new();
@@ -138,6 +141,14 @@ impl Printer {
         }
         Value::Object(row)
     }
+}
+
+/// The cell of a column whose value the object doesn't have. An unknown age is named, as everywhere in kubectl.
+fn missing(column: &PrinterColumn) -> Value {
+    if column.type_ == "date" && column.json_path == CREATED {
+        return "<unknown>".into();
+    }
+    Value::Null
 }
 
 /// A value as the type of its column shows it; null when it doesn't fit.
