@@ -6,8 +6,9 @@
 //! 4. authenticate; remove credentials and identity headers (S3)
 //! 5. take a place among those in flight; members of `system:masters` need none
 //! 6. authorize (S4)
-//! 7. answer: health, metrics, version, discovery and OpenAPI from memory (S1), the rest by the registry
-//! 8. finish: warnings, audit id, cache and indentation headers
+//! 7. what is behind a control plane ([`proxy`]) is asked again, from 5 on, as what it is
+//! 8. answer: health, metrics, version, discovery and OpenAPI from memory (S1), the rest by the registry
+//! 9. finish: warnings, audit id, cache and indentation headers
 //!
 //! Compression sits outside, in [`crate::server`].
 
@@ -15,6 +16,7 @@ pub(crate) mod accept;
 mod finish;
 mod inflight;
 mod pretty;
+mod proxy;
 pub(crate) mod respond;
 
 use std::any::Any;
@@ -96,6 +98,8 @@ struct Head<'a> {
     query: String,
     headers: HeaderMap,
     warnings: &'a WarningSink,
+    /// Whom documents are for, if not decided by the way the user was identified.
+    audience: Option<Audience>,
 }
 
 impl Handler {
@@ -118,6 +122,7 @@ impl Handler {
             query,
             headers: parts.headers,
             warnings: &warnings,
+            audience: None,
         };
 
         let answer = AssertUnwindSafe(self.answer_in_time(peer, head, body)).catch_unwind();
@@ -188,6 +193,9 @@ impl Handler {
         let catalog = self.catalog.catalog();
         self.authorize(&identity, &head, &catalog).await?;
         match &head.info.target {
+            Some(target) if proxy::is_proxied(target) => {
+                self.answer_proxied(target, identity, head, body).await
+            }
             Some(target) => {
                 self.answer_resource(target.clone(), identity, head, body)
                     .await
@@ -355,10 +363,10 @@ impl Handler {
             "/metrics" => return self.answer_metrics(),
             _ => {}
         }
-        let audience = match identity.way {
+        let audience = head.audience.unwrap_or(match identity.way {
             Way::FrontProxy => Audience::Aggregator,
             Way::Certificate | Way::Token | Way::Anonymous => Audience::Direct,
-        };
+        });
         match self.answer_documents(catalog, audience, head) {
             Some(response) => response,
             // A group that another instance has just declared must not be denied (an aggregator

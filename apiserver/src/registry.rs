@@ -19,6 +19,7 @@
 
 mod call;
 mod collection;
+mod control_plane;
 mod create;
 mod delete;
 mod error;
@@ -47,7 +48,7 @@ use tokio_util::task::TaskTracker;
 use crate::backend::{ApiRequest, Backend, Body};
 use crate::cache::{Cache, WindowLimits};
 use crate::config::Config;
-use crate::definitions::builtin::{self, DEFINITIONS, HELIUM_GROUP};
+use crate::definitions::builtin::{self, CONTROL_PLANES, DEFINITIONS, HELIUM_GROUP};
 use crate::definitions::{Catalog, Controller, Resource};
 use crate::guard::Guard;
 use crate::storage::{self, Store};
@@ -117,6 +118,13 @@ impl Registry {
         if let Some(definitions) = registry.definitions() {
             let controller = Controller::new(store.clone(), definitions, builtins, publish);
             registry.tasks.spawn(controller.run(shutdown.clone()));
+        }
+        if let Some(live) = registry.find(HELIUM_GROUP, CONTROL_PLANES) {
+            let (store, stop) = (store.clone(), shutdown.clone());
+            let cluster = registry.cluster.clone();
+            registry.tasks.spawn(async move {
+                control_plane::ensure(store, &live, &cluster, stop).await;
+            });
         }
         let interval = config.store.compaction_interval;
         registry

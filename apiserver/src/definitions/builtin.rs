@@ -5,7 +5,7 @@ use std::sync::Arc;
 use helium_apimachinery::crd::{Definition, DefinitionVersion, Names};
 use helium_apimachinery::field::{ErrorList, Path};
 use helium_apimachinery::lease;
-use helium_apimachinery::resource::{PrinterColumn, Scope};
+use helium_apimachinery::resource::{PrinterColumn, Scope, ServedSubresource};
 use helium_apimachinery::schema::Schema;
 use serde_json::{Value, json};
 
@@ -23,6 +23,14 @@ pub const DEFINITIONS: &str = "sharedresourcedefinitions";
 /// Kind of the definitions.
 pub const DEFINITION_KIND: &str = "SharedResourceDefinition";
 
+/// Plural name of the control planes.
+pub const CONTROL_PLANES: &str = "controlplanes";
+/// The control plane that all clusters share.
+pub const FLEET: &str = "fleet";
+/// The subresource that leads into a control plane. Kubernetes treats this name as long-running: watches through
+/// an aggregator last only under it (API-server contract, section 5).
+pub const PROXY: &str = "proxy";
+
 /// All of them; namespaces only if they are to be served.
 pub fn resources(serve_namespaces: bool) -> Result<Vec<Arc<Resource>>, ErrorList> {
     let mut resources = vec![
@@ -31,6 +39,12 @@ pub fn resources(serve_namespaces: bool) -> Result<Vec<Arc<Resource>>, ErrorList
             Exposure::Shared,
             HELIUM_GROUP,
             Special::Definition,
+        ),
+        builtin(
+            control_planes()?,
+            Exposure::Shared,
+            HELIUM_GROUP,
+            Special::ControlPlane,
         ),
         builtin(
             lease::definition(LEASE_GROUP),
@@ -62,8 +76,21 @@ fn builtin(
     home: &str,
     special: Special,
 ) -> Arc<Resource> {
+    let mut served = definition.served();
+    if special == Special::ControlPlane {
+        for served in &mut served {
+            served.verbs = ["get", "list", "watch"].map(str::to_owned).to_vec();
+            served.subresources.push(ServedSubresource {
+                name: PROXY.to_owned(),
+                kind: served.gvk.clone(),
+                verbs: ["create", "delete", "get", "patch", "update"]
+                    .map(str::to_owned)
+                    .to_vec(),
+            });
+        }
+    }
     Arc::new(Resource {
-        served: definition.served(),
+        served,
         fingerprint: format!("built-in {}/{}", definition.group, definition.names.plural),
         definition: Arc::new(definition),
         exposure,
@@ -127,6 +154,44 @@ fn definitions() -> Result<Definition, ErrorList> {
             kind: DEFINITION_KIND.to_owned(),
             list_kind: "SharedResourceDefinitionList".to_owned(),
             categories: vec!["api-extensions".to_owned()],
+        },
+        scope: Scope::Cluster,
+        versions: vec![v1],
+    })
+}
+
+fn control_planes() -> Result<Definition, ErrorList> {
+    let raw = json!({
+        "type": "object",
+        "description": "ControlPlane is a whole API behind its subresource proxy: <server>/apis/helium.dev/v1/controlplanes/fleet/proxy \
+            is a server URL for any client, with the cluster's own credentials.",
+        "properties": {
+            "spec": {
+                "type": "object",
+                "description": "What is behind it.",
+                "properties": {"description": text("What people should know of it.")},
+            },
+        },
+    });
+    let mut v1 = version("v1", raw, false)?;
+    v1.columns = vec![
+        column(
+            "Description",
+            "string",
+            ".spec.description",
+            "What is behind it",
+        ),
+        column("Age", "date", ".metadata.creationTimestamp", ""),
+    ];
+    Ok(Definition {
+        group: HELIUM_GROUP.to_owned(),
+        names: Names {
+            plural: CONTROL_PLANES.to_owned(),
+            singular: "controlplane".to_owned(),
+            short_names: Vec::new(),
+            kind: "ControlPlane".to_owned(),
+            list_kind: "ControlPlaneList".to_owned(),
+            categories: Vec::new(),
         },
         scope: Scope::Cluster,
         versions: vec![v1],

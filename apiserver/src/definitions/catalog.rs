@@ -29,6 +29,8 @@ pub enum Special {
     Definition,
     /// A `Lease`.
     Lease,
+    /// A `ControlPlane`: made by the server, and led into by its subresource `proxy`.
+    ControlPlane,
     /// A namespace: exists without being stored.
     Namespace,
 }

@@ -95,6 +95,9 @@ impl<'r> Call<'r> {
             }
         }
         let subresource = self.request.target.subresource.as_deref();
+        if subresource.is_none() && !self.view.serves(&self.request.verb) {
+            return Err(self.not_allowed(&self.request.verb));
+        }
         match (&self.request.verb, subresource) {
             (Verb::Get, None) => self.get().await,
             (Verb::List, None) => self.list().await,

@@ -184,7 +184,7 @@ impl Call<'_> {
                 errors.append(crate::namespaces::validate(object));
                 crate::namespaces::complete(object);
             }
-            Special::None => {}
+            Special::None | Special::ControlPlane => {}
         }
         if errors.is_empty() {
             return Ok(());

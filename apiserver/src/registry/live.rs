@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Cache, DecodeError, Decoder, Entry};
 use crate::definitions::{Resource, SharingScope, Special};
+use crate::request_info::Verb;
 use crate::storage::{Record, codec};
 
 /// A served resource.
@@ -113,6 +114,12 @@ pub(super) struct View {
 }
 
 impl View {
+    /// Whether discovery lists the verb.
+    pub(super) fn serves(&self, verb: &Verb) -> bool {
+        let verb = verb.as_str();
+        self.served.verbs.iter().any(|served| served == verb)
+    }
+
     /// The version's declaration.
     pub(super) fn version(&self) -> &DefinitionVersion {
         // Every served version is one of the definition's.

@@ -31,6 +31,8 @@ pub(crate) struct Facts {
     settings: watch::Sender<Option<Value>>,
     /// Codes to answer reviews with before answering properly.
     pub(crate) failures: Mutex<Vec<u16>>,
+    /// Resources that nobody may touch.
+    pub(crate) denied: Mutex<Vec<String>>,
     pub(crate) token_reviews: AtomicUsize,
     pub(crate) access_reviews: Mutex<Vec<Value>>,
 }
@@ -47,6 +49,7 @@ impl Host {
         let facts = Arc::new(Facts {
             settings: watch::Sender::new(None),
             failures: Mutex::default(),
+            denied: Mutex::default(),
             token_reviews: AtomicUsize::new(0),
             access_reviews: Mutex::default(),
         });
@@ -186,8 +189,11 @@ async fn access_review(State(facts): State<Arc<Facts>>, Json(mut review): Json<V
     let dev = spec["groups"]
         .as_array()
         .is_some_and(|groups| groups.contains(&json!("dev")));
-    let deletes = spec["resourceAttributes"]["verb"] == "delete";
-    review["status"] = json!({"allowed": dev && !deletes, "reason": "as the stand-in says"});
+    let attributes = &spec["resourceAttributes"];
+    let denied = facts.denied.lock();
+    let refused =
+        attributes["verb"] == "delete" || denied.iter().any(|one| attributes["resource"] == **one);
+    review["status"] = json!({"allowed": dev && !refused, "reason": "as the stand-in says"});
     (StatusCode::CREATED, Json(review)).into_response()
 }
 

@@ -4,6 +4,7 @@ mod certificates;
 mod front_proxy;
 mod host;
 mod layers;
+mod proxies;
 mod reviews;
 mod settings;
 mod strange;

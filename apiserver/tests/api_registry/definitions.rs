@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::store::{BOUND, TestStore};
 use crate::support::{
-    ALL_WIDGETS, Client, DEFINITIONS, MERGE, TestServer, WIDGETS, definition, names, one_server,
-    widget, widgets,
+    ALL_WIDGETS, Client, DEFINITIONS, FLEET, MERGE, TestServer, WIDGETS, definition, names,
+    one_server, widget, widgets,
 };
 
 fn condition(object: &Value, kind: &str) -> Value {
@@ -300,7 +300,10 @@ async fn the_control_plane_is_there_and_stays() {
     assert_eq!(fleet["kind"], "ControlPlane");
     assert_eq!(other.client().get(FLEET).await.ok(), fleet, "made once");
     client.delete(FLEET).await.fails(405, "MethodNotAllowed");
-    client.put(FLEET, &fleet).await.fails(405, "MethodNotAllowed");
+    client
+        .put(FLEET, &fleet)
+        .await
+        .fails(405, "MethodNotAllowed");
     let all = client.get("/apis/helium.dev/v1/controlplanes").await.ok();
     assert_eq!(names(&all), ["fleet"]);
     other.stop().await;
