@@ -33,6 +33,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "helium-controllers",
+        &["helium-apimachinery", "helium-telemetry", "helium-tls"],
+    ),
+    (
         "helium-cli",
         &[
             "kine-shim",
@@ -95,7 +99,7 @@ fn arrows_between_crates_point_one_way() {
 fn every_crate_takes_versions_and_lints_from_the_workspace() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut checked = 0;
-    for entry in ["cli", "apiserver", "kine-shim"]
+    for entry in ["cli", "apiserver", "controllers", "kine-shim"]
         .iter()
         .map(|name| root.join(name))
         .chain(

@@ -1,0 +1,139 @@
+//! Clients for the two API servers that an agent stands between.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Uri;
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+/// Time to dial a server.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Namespace of an agent that runs outside of its cluster.
+pub(crate) const DEFAULT_NAMESPACE: &str = "helium-system";
+
+/// How an API server is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// With the pod's service account.
+    InCluster,
+    /// With the current context of a kubeconfig.
+    Kubeconfig(PathBuf),
+    /// With a URL and files.
+    Direct(Direct),
+}
+
+/// An API server by URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Direct {
+    /// Its URL.
+    pub(crate) url: Uri,
+    /// PEM bundle of the authorities that its certificate may be from; it is read again when it changes.
+    pub(crate) ca_file: PathBuf,
+    /// Our certificate and its key.
+    pub(crate) certificate: Option<(PathBuf, PathBuf)>,
+    /// A file with a bearer token; it is read again before it is too old.
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// Why an API server can't be reached at all.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EndpointError {
+    /// The kubeconfig can't be read or is incomplete.
+    #[error("reading the kubeconfig {}", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Box<kube::config::KubeconfigError>,
+    },
+    /// There is no usable service account in this pod.
+    #[error("reading the pod's service account; outside of a cluster give --kubeconfig")]
+    InCluster(#[source] Box<kube::config::InClusterError>),
+    /// A file can't be read.
+    #[error("reading {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The bundle of authorities holds no certificate.
+    #[error("reading the control plane's authorities")]
+    Authorities(#[source] Box<helium_tls::Error>),
+    /// The client can't be built, for example because of a bad certificate.
+    #[error("building the client of {url}")]
+    Client {
+        /// The server.
+        url: String,
+        /// What is wrong.
+        #[source]
+        source: Box<kube::Error>,
+    },
+}
+
+impl Endpoint {
+    /// A client, and the namespace that the configuration names. Nothing is dialled yet.
+    ///
+    /// # Errors
+    /// [`EndpointError`] when the configuration can't be used.
+    pub(crate) async fn client(&self) -> Result<(Client, Option<String>), EndpointError> {
+        let (mut config, namespace) = match self {
+            Self::InCluster => {
+                let config = Config::incluster()
+                    .map_err(|source| EndpointError::InCluster(Box::new(source)))?;
+                let namespace = config.default_namespace.clone();
+                (config, Some(namespace))
+            }
+            Self::Kubeconfig(path) => {
+                let failed = |source| EndpointError::Kubeconfig {
+                    path: path.clone(),
+                    source: Box::new(source),
+                };
+                let file = Kubeconfig::read_from(path).map_err(failed)?;
+                let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+                    .await
+                    .map_err(failed)?;
+                (config, None)
+            }
+            Self::Direct(direct) => (direct.config().await?, None),
+        };
+        config.connect_timeout = Some(CONNECT);
+        // Who asks decides whether to ask again.
+        config.default_retry = false;
+        let url = config.cluster_url.to_string();
+        let client = Client::try_from(config).map_err(|source| EndpointError::Client {
+            url,
+            source: Box::new(source),
+        })?;
+        Ok((client, namespace))
+    }
+}
+
+impl Direct {
+    async fn config(&self) -> Result<Config, EndpointError> {
+        let bundle =
+            tokio::fs::read(&self.ca_file)
+                .await
+                .map_err(|source| EndpointError::File {
+                    path: self.ca_file.clone(),
+                    source,
+                })?;
+        let origin = self.ca_file.display().to_string();
+        let authorities = helium_tls::certificates_from_pem(&bundle, &origin)
+            .map_err(|source| EndpointError::Authorities(Box::new(source)))?;
+        let text = |path: &PathBuf| path.display().to_string();
+        let mut config = Config::new(self.url.clone());
+        config.root_cert = Some(authorities.iter().map(|der| der.to_vec()).collect());
+        config.root_cert_file = Some(self.ca_file.clone());
+        config.auth_info = AuthInfo {
+            client_certificate: self.certificate.as_ref().map(|(path, _)| text(path)),
+            client_key: self.certificate.as_ref().map(|(_, path)| text(path)),
+            token_file: self.token_file.as_ref().map(text),
+            ..AuthInfo::default()
+        };
+        Ok(config)
+    }
+}

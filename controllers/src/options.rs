@@ -1,0 +1,211 @@
+//! The command line of `helium-agent`. Every flag can be given by an environment variable `HELIUM_AGENT_<FLAG>`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{ArgGroup, Args, Parser};
+use helium_telemetry::logging::Format;
+use http::Uri;
+
+use crate::cluster_name::ClusterName;
+use crate::endpoint::{Direct, Endpoint};
+
+/// Makes one cluster serve what the fleet shares.
+#[derive(Debug, Parser)]
+#[command(name = "helium-agent", version, max_term_width = 100)]
+pub(crate) struct Options {
+    /// Name of the cluster that the agent works in; a lower-case DNS label.
+    #[arg(long, env = "HELIUM_AGENT_CLUSTER_NAME")]
+    pub(crate) cluster_name: ClusterName,
+    /// Kubeconfig of that cluster; the pod's service account by default.
+    #[arg(long, env = "HELIUM_AGENT_KUBECONFIG")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) control_plane: ControlPlane,
+    #[command(flatten)]
+    pub(crate) registrar: RegistrarFlags,
+    #[command(flatten)]
+    pub(crate) election: ElectionFlags,
+    #[command(flatten)]
+    pub(crate) observability: Observability,
+}
+
+/// Where the fleet's definitions are read: at this cluster's own helium-apiserver, without the aggregator.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Control plane")]
+#[command(group(ArgGroup::new("where").required(true).args(["control_plane", "control_plane_kubeconfig"])))]
+pub(crate) struct ControlPlane {
+    /// Kubeconfig whose current context is this cluster's helium-apiserver.
+    #[arg(long, env = "HELIUM_AGENT_CONTROL_PLANE_KUBECONFIG")]
+    control_plane_kubeconfig: Option<PathBuf>,
+    /// URL of this cluster's helium-apiserver, such as https://helium-apiserver.helium-system.svc.
+    #[arg(long, value_name = "URL", value_parser = https, requires = "control_plane_ca",
+          env = "HELIUM_AGENT_CONTROL_PLANE")]
+    control_plane: Option<Uri>,
+    /// Authorities of its certificate (PEM), read again when they change.
+    #[arg(long, value_name = "FILE", env = "HELIUM_AGENT_CONTROL_PLANE_CA")]
+    control_plane_ca: Option<PathBuf>,
+    /// Certificate to show to it (PEM).
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "control_plane_key",
+        env = "HELIUM_AGENT_CONTROL_PLANE_CERT"
+    )]
+    control_plane_cert: Option<PathBuf>,
+    /// Key of that certificate (PEM).
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "control_plane_cert",
+        env = "HELIUM_AGENT_CONTROL_PLANE_KEY"
+    )]
+    control_plane_key: Option<PathBuf>,
+    /// File with a bearer token for it, such as the service account's; read again when it changes.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "control_plane_cert",
+        env = "HELIUM_AGENT_CONTROL_PLANE_TOKEN_FILE"
+    )]
+    control_plane_token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Registration")]
+pub(crate) struct RegistrarFlags {
+    /// Service of the cluster's helium-apiserver, to which APIServices point.
+    #[arg(
+        long,
+        value_name = "NAMESPACE/NAME:PORT",
+        default_value = "helium-system/helium-apiserver:443",
+        env = "HELIUM_AGENT_SERVICE"
+    )]
+    pub(crate) service: ServiceAddress,
+    /// Authorities of its certificate (PEM), put into each APIService and read again when they change. Without it
+    /// the cluster's API server must trust them anyway.
+    #[arg(long, value_name = "FILE", env = "HELIUM_AGENT_CA_FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Leader election")]
+pub(crate) struct ElectionFlags {
+    /// Work only while holding a Lease in the cluster; for more than one replica.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true", env = "HELIUM_AGENT_LEADER_ELECT")]
+    pub(crate) leader_elect: bool,
+    /// Namespace of the Lease; the pod's own by default, or helium-system.
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        env = "HELIUM_AGENT_LEADER_ELECT_NAMESPACE"
+    )]
+    pub(crate) leader_elect_namespace: Option<String>,
+    /// Name of the Lease.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "helium-agent",
+        env = "HELIUM_AGENT_LEADER_ELECT_NAME"
+    )]
+    pub(crate) leader_elect_name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Logs and probes")]
+pub(crate) struct Observability {
+    /// Address of /healthz, /readyz and /metrics (no TLS).
+    #[arg(
+        long,
+        default_value = "0.0.0.0:8085",
+        env = "HELIUM_AGENT_PROBE_ADDRESS"
+    )]
+    pub(crate) probe_address: SocketAddr,
+    /// Format of the log: plain or json.
+    #[arg(long, default_value_t = Format::Plain, env = "HELIUM_AGENT_LOG_FORMAT")]
+    pub(crate) log_format: Format,
+    /// What is logged, as level or target=level,…; RUST_LOG has precedence.
+    #[arg(long, default_value = "info", env = "HELIUM_AGENT_LOG")]
+    pub(crate) log: String,
+}
+
+/// A Service and a port of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServiceAddress {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) port: u16,
+}
+
+impl FromStr for ServiceAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let (path, port) = text.split_once(':').unwrap_or((text, "443"));
+            let (namespace, name) = path.split_once('/')?;
+            let port = port.parse().ok().filter(|&port| port != 0)?;
+            (is_label(namespace) && is_label(name)).then(|| Self {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+                port,
+            })
+        };
+        parse().ok_or_else(|| {
+            "write namespace/name:port, such as helium-system/helium-apiserver:443".to_owned()
+        })
+    }
+}
+
+fn is_label(text: &str) -> bool {
+    // A Service's name follows the same rule as a cluster's.
+    text.parse::<ClusterName>().is_ok()
+}
+
+fn https(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text
+        .parse()
+        .map_err(|error| format!("{error}; write https://host:port"))?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("https"), Some(host)) if !host.is_empty() => Ok(uri),
+        _ => Err("write https://host:port: the agent's rights don't travel unencrypted".to_owned()),
+    }
+}
+
+impl Options {
+    /// How the agent's own cluster is reached.
+    pub(crate) fn own(&self) -> Endpoint {
+        match &self.kubeconfig {
+            Some(path) => Endpoint::Kubeconfig(path.clone()),
+            None => Endpoint::InCluster,
+        }
+    }
+}
+
+impl ControlPlane {
+    /// How the control plane is reached.
+    pub(crate) fn endpoint(self) -> Option<Endpoint> {
+        let Self {
+            control_plane_kubeconfig,
+            control_plane,
+            control_plane_ca,
+            control_plane_cert,
+            control_plane_key,
+            control_plane_token_file,
+        } = self;
+        if let Some(path) = control_plane_kubeconfig {
+            return Some(Endpoint::Kubeconfig(path));
+        }
+        Some(Endpoint::Direct(Direct {
+            url: control_plane?,
+            ca_file: control_plane_ca?,
+            certificate: control_plane_cert.zip(control_plane_key),
+            token_file: control_plane_token_file,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,360 @@
+//! The registrar: makes the cluster's own API server hand the fleet's groups on to the fleet's server.
+//!
+//! For each group and version that the fleet's `SharedResourceDefinition`s serve, and for the groups that are built
+//! in, it keeps an APIService; for each group three ClusterRoles, which the cluster's `view`, `edit` and `admin` take
+//! over. It looks at everything whenever something changes and every half a minute, computes what should be there
+//! (`desired`), compares (`plan`) and writes the difference; what became of a definition here it writes into that
+//! definition's status (`report`).
+//!
+//! Invariants, beside those of all controllers:
+//! - **G1** A group that the cluster serves itself, by an APIService that isn't ours or by a CustomResourceDefinition,
+//!   is refused as a whole: nothing of it is written, what was written goes, and the definition's status says
+//!   so. A cluster's own API comes first, whichever was there first.
+//! - **G2** A definition's objects outlive its registration nowhere: while it is being deleted it stays registered, so
+//!   that whoever holds an object by a finalizer can let go; when it is gone, all that was written for it goes.
+//! - **G3** A change of a kind changes an annotation of its APIService, by which the aggregator reads the kind anew at
+//!   once.
+//!
+//! What it will not do: keep the Service that APIServices point at, or remove a cluster's entry from a definition's
+//! status when that cluster has left.
+
+mod ca;
+pub mod desired;
+pub mod kind;
+pub mod local;
+pub mod plan;
+pub mod report;
+mod roles;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind, ObjectMeta, PartialObjectMeta};
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use ca::CaFile;
+use desired::{Desired, Target};
+use kind::Definition;
+use local::LocalGroups;
+use plan::Observed;
+use writer::{Outcome, Writer};
+
+use crate::ClusterName;
+use crate::follow::{self, Follow};
+use crate::metrics::Metrics;
+use crate::probe::Readiness;
+
+/// Label of all that is ours.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Its value.
+pub const MANAGER: &str = "helium";
+/// Annotation of an APIService that changes with the kinds behind it.
+pub const SCHEMA_HASH: &str = "helium.dev/schema-hash";
+/// Name under which our fields are ours.
+pub const FIELD_MANAGER: &str = "helium-registrar";
+
+/// Everything is looked at again after that long without a change.
+const RESYNC: Duration = Duration::from_secs(30);
+/// Changes come in bursts: one round for all that come within this.
+const GATHER: Duration = Duration::from_millis(50);
+/// How often the CA file is read.
+const CA_CHECK: Duration = Duration::from_secs(1);
+/// First pause after a round in which something failed; it doubles up to [`RESYNC`].
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+
+/// Whether an object carries our label.
+pub(crate) fn owned(metadata: &ObjectMeta) -> bool {
+    metadata
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(MANAGED_BY))
+        .is_some_and(|value| value == MANAGER)
+}
+
+/// What a registrar is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The cluster that it works in.
+    pub(crate) cluster: ClusterName,
+    /// Namespace, name and port of the Service of the fleet's server; the bundle comes from the CA file.
+    pub(crate) service: (String, String, u16),
+}
+
+/// Keeps one cluster's registrations.
+pub(crate) struct Registrar {
+    settings: Settings,
+    own: Client,
+    fleet: Client,
+    ca: Option<CaFile>,
+    metrics: Metrics,
+    writer: Writer,
+}
+
+/// What is followed: definitions at the control plane, the rest in the cluster.
+struct Followed {
+    definitions: Follow<DynamicObject>,
+    api_services: Follow<APIService>,
+    cluster_roles: Follow<ClusterRole>,
+    local_kinds: Follow<PartialObjectMeta<CustomResourceDefinition>>,
+}
+
+/// All that is followed, at one moment.
+struct View {
+    definitions: Vec<Arc<DynamicObject>>,
+    observed: Observed,
+    local: LocalGroups,
+}
+
+impl Followed {
+    fn new(changed: &Arc<Notify>) -> Self {
+        Self {
+            definitions: Follow::new("the fleet's definitions", Arc::clone(changed)),
+            api_services: Follow::new("the cluster's APIServices", Arc::clone(changed)),
+            cluster_roles: Follow::new("the cluster's ClusterRoles", Arc::clone(changed)),
+            local_kinds: Follow::new("the cluster's own definitions", Arc::clone(changed)),
+        }
+    }
+
+    /// `None` until everything was read once (A1).
+    fn view(&self) -> Option<View> {
+        let definitions = self.definitions.objects()?;
+        let api_services = self.api_services.objects()?;
+        let cluster_roles = self.cluster_roles.objects()?;
+        let local_kinds = self.local_kinds.objects()?;
+        let local = LocalGroups::new(
+            api_services.values().map(AsRef::as_ref),
+            local_kinds.keys().map(String::as_str),
+        );
+        Some(View {
+            definitions: definitions.values().cloned().collect(),
+            observed: Observed {
+                api_services: (*api_services).clone(),
+                cluster_roles: (*cluster_roles).clone(),
+            },
+            local,
+        })
+    }
+}
+
+/// The resource of the fleet's definitions.
+pub(crate) fn definitions_resource() -> ApiResource {
+    ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("helium.dev", "v1", "SharedResourceDefinition"),
+        "sharedresourcedefinitions",
+    )
+}
+
+impl Registrar {
+    /// A registrar that works in the cluster behind `own` for the fleet behind `fleet`.
+    pub(crate) fn new(
+        settings: Settings,
+        own: Client,
+        fleet: Client,
+        ca: Option<CaFile>,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            writer: Writer::new(own.clone(), metrics.clone()),
+            settings,
+            own,
+            fleet,
+            ca,
+            metrics,
+        }
+    }
+
+    /// Works until stopped. May be run again after that.
+    pub(crate) async fn run(&mut self, stop: &CancellationToken, ready: &Readiness) {
+        let changed = Arc::new(Notify::new());
+        let followed = Followed::new(&changed);
+        let stop = stop.child_token();
+        // Whatever ends first ends the rest: none of them goes on alone.
+        let _guard = stop.clone().drop_guard();
+        let definitions = Api::all_with(self.fleet.clone(), &definitions_resource());
+        let own = self.own.clone();
+        let ours = follow::settings().labels(&format!("{MANAGED_BY}={MANAGER}"));
+        tokio::join!(
+            followed.definitions.run(
+                watcher::watcher(definitions, follow::settings()),
+                stop.clone()
+            ),
+            followed.api_services.run(
+                watcher::watcher(Api::all(own.clone()), follow::settings()),
+                stop.clone()
+            ),
+            followed
+                .cluster_roles
+                .run(watcher::watcher(Api::all(own.clone()), ours), stop.clone()),
+            followed.local_kinds.run(
+                watcher::watcher(Api::all(own), follow::settings()),
+                stop.clone()
+            ),
+            self.rounds(&followed, &changed, &stop, ready),
+        );
+    }
+
+    async fn rounds(
+        &mut self,
+        followed: &Followed,
+        changed: &Notify,
+        stop: &CancellationToken,
+        ready: &Readiness,
+    ) {
+        let mut ca_check = tokio::time::interval(CA_CHECK);
+        ca_check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut next = Instant::now();
+        let mut retry = FIRST_RETRY;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = changed.notified() => tokio::time::sleep(GATHER).await,
+                () = tokio::time::sleep_until(next) => {}
+                _ = ca_check.tick() => {
+                    self.metrics.control_plane_connected.set(followed.definitions.connected().into());
+                    let changed = match &mut self.ca {
+                        Some(ca) => ca.refresh().await,
+                        None => false,
+                    };
+                    if !changed {
+                        continue;
+                    }
+                }
+            }
+            next = Instant::now() + RESYNC;
+            if followed.api_services.objects().is_some() {
+                ready.set();
+            }
+            let Some(view) = followed.view() else {
+                continue;
+            };
+            let round = self.round(&view);
+            let clean = tokio::select! {
+                () = stop.cancelled() => return,
+                clean = round => clean,
+            };
+            if clean {
+                retry = FIRST_RETRY;
+            } else {
+                next = Instant::now() + retry;
+                retry = (retry * 2).min(RESYNC);
+            }
+        }
+    }
+
+    /// One look at everything. Returns whether all that had to be written was.
+    async fn round(&self, view: &View) -> bool {
+        let definitions: Vec<Definition> = view
+            .definitions
+            .iter()
+            .filter_map(|object| Definition::parse(object))
+            .collect();
+        let mut kinds = kind::built_in();
+        kinds.extend(definitions.iter().map(|definition| definition.kind.clone()));
+        let (namespace, name, port) = self.settings.service.clone();
+        let target = Target {
+            namespace,
+            name,
+            port,
+            ca_bundle: self.ca.as_ref().map(CaFile::bundle),
+        };
+        let desired = desired::desired(&kinds, &view.local, &target);
+        let plan = plan::plan(&desired, &view.observed);
+        let outcome = self.writer.write(plan).await;
+        let told = self.tell(&definitions, &desired, view, &outcome).await;
+
+        self.metrics.definitions.set(count(definitions.len()));
+        self.metrics
+            .api_services
+            .set(count(desired.api_services.len()));
+        self.metrics
+            .refused_groups
+            .set(count(desired.refused.len()));
+        self.writer.warn_of_refused(&desired.refused);
+        let clean = outcome.clean() && told;
+        self.metrics.round(clean);
+        clean
+    }
+
+    /// Says in each definition's status what became of it here. Returns whether that succeeded.
+    async fn tell(
+        &self,
+        definitions: &[Definition],
+        desired: &Desired,
+        view: &View,
+        outcome: &Outcome,
+    ) -> bool {
+        let stored: BTreeMap<&str, &DynamicObject> = view
+            .definitions
+            .iter()
+            .filter_map(|object| Some((object.metadata.name.as_deref()?, object.as_ref())))
+            .collect();
+        let mut all = true;
+        for definition in definitions.iter().filter(|found| !found.terminating) {
+            let entry = report::entry(
+                &self.settings.cluster,
+                definition,
+                desired,
+                &view.observed,
+                &outcome.failures,
+            );
+            let status = stored
+                .get(definition.name.as_str())
+                .and_then(|object| object.data.get("status"));
+            if report::holds(status, &entry) {
+                continue;
+            }
+            if let Err(error) = self.put_status(&definition.name, entry).await {
+                // The registration holds all the same; it is told with the next round.
+                let error: &(dyn std::error::Error + 'static) = &error;
+                let error = helium_telemetry::Chain(error);
+                tracing::debug!(definition = definition.name, %error, "writing a status failed");
+                all = false;
+            }
+        }
+        all
+    }
+
+    async fn put_status(&self, name: &str, entry: Value) -> Result<(), kube::Error> {
+        /// Writers of one status: the agents of all clusters, and the servers.
+        const ATTEMPTS: usize = 8;
+        let api: Api<DynamicObject> = Api::all_with(self.fleet.clone(), &definitions_resource());
+        let mut attempt = 1;
+        loop {
+            let Some(mut object) = api.get_opt(name).await? else {
+                return Ok(());
+            };
+            let status = object.data.get("status");
+            if report::holds(status, &entry) {
+                return Ok(());
+            }
+            let mut status = status.cloned().unwrap_or_default();
+            report::put(&mut status, entry.clone(), Timestamp::now());
+            object.data["status"] = status;
+            match api.replace_status(name, &writer::post(), &object).await {
+                Err(kube::Error::Api(status)) if status.is_conflict() && attempt < ATTEMPTS => {
+                    attempt += 1;
+                }
+                Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
+                done => return done.map(|_| ()),
+            }
+        }
+    }
+}
+
+fn count(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

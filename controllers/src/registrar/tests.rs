@@ -1,0 +1,487 @@
+//! The pure core, without a server.
+
+use kube::ResourceExt;
+use serde_json::json;
+
+use super::desired::desired;
+use super::kind::{Aggregation, Kind};
+use super::plan::{Change, Plan, plan};
+use super::*;
+
+fn object(plural: &str, group: &str, versions: &[(&str, bool)]) -> DynamicObject {
+    let versions: Vec<Value> = versions
+        .iter()
+        .map(|(name, served)| {
+            json!({
+                "name": name,
+                "served": served,
+                "storage": false,
+                "subresources": {"status": {}, "scale": {}},
+                "schema": {"openAPIV3Schema": {"type": "object"}},
+            })
+        })
+        .collect();
+    serde_json::from_value(json!({
+        "apiVersion": "helium.dev/v1",
+        "kind": "SharedResourceDefinition",
+        "metadata": {"name": format!("{plural}.{group}"), "generation": 3},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"plural": plural, "kind": "Kind"},
+            "versions": versions,
+        },
+        "status": {"conditions": [{"type": "Established", "status": "True"}]},
+    }))
+    .unwrap()
+}
+
+fn kind(plural: &str, group: &str, versions: &[(&str, bool)]) -> Kind {
+    definition(plural, group, versions).kind
+}
+
+fn definition(plural: &str, group: &str, versions: &[(&str, bool)]) -> Definition {
+    Definition::parse(&object(plural, group, versions)).unwrap()
+}
+
+fn target() -> Target {
+    Target {
+        namespace: "helium-system".to_owned(),
+        name: "helium-apiserver".to_owned(),
+        port: 443,
+        ca_bundle: Some(b"PEM".to_vec()),
+    }
+}
+
+fn foreign(name: &str, group: &str) -> APIService {
+    let mut service = APIService::default();
+    service.metadata.name = Some(name.to_owned());
+    service.spec.get_or_insert_default().group = Some(group.to_owned());
+    service
+}
+
+/// The cluster after a plan was carried out, as its API server would answer.
+fn carried_out(desired: &Desired) -> Observed {
+    fn stored<K: plan::Managed + ResourceExt>(wanted: &K) -> (String, Arc<K>) {
+        let mut stored = wanted.clone();
+        stored.metadata_mut().uid = Some("uid".to_owned());
+        stored.metadata_mut().resource_version = Some("7".to_owned());
+        (stored.name_any(), Arc::new(stored))
+    }
+    let mut observed = Observed {
+        api_services: desired.api_services.values().map(stored).collect(),
+        cluster_roles: desired.cluster_roles.values().map(stored).collect(),
+    };
+    for service in observed.api_services.values_mut() {
+        let spec = Arc::make_mut(service).spec.as_mut().unwrap();
+        // The server leaves false out.
+        spec.insecure_skip_tls_verify = None;
+    }
+    observed
+}
+
+fn two_kinds() -> Vec<Kind> {
+    let mut lonely = kind("gadgets", "example.com", &[("v1", true)]);
+    lonely.subresources.clear();
+    vec![
+        kind(
+            "widgets",
+            "example.com",
+            &[("v1beta1", true), ("v1", true), ("v1alpha1", false)],
+        ),
+        lonely,
+    ]
+}
+
+#[test]
+fn a_group_of_two_kinds_and_two_versions() {
+    let desired = desired(&two_kinds(), &LocalGroups::default(), &target());
+    insta::assert_json_snapshot!("api_services", desired.api_services);
+    insta::assert_json_snapshot!("cluster_roles", desired.cluster_roles);
+}
+
+#[test]
+fn the_built_in_groups_are_registered_and_only_viewed_by_default() {
+    let desired = desired(&kind::built_in(), &LocalGroups::default(), &target());
+    let names: Vec<_> = desired.api_services.keys().map(String::as_str).collect();
+    assert_eq!(names, ["v1.coordination.helium.dev", "v1.helium.dev"]);
+    let aggregates = |name: &str| {
+        let labels = desired.cluster_roles[name].metadata.labels.as_ref();
+        labels.unwrap().len() == 2
+    };
+    assert!(aggregates("helium:coordination.helium.dev:edit"));
+    assert!(aggregates("helium:helium.dev:view"));
+    assert!(!aggregates("helium:helium.dev:edit"));
+    assert!(!aggregates("helium:helium.dev:admin"));
+}
+
+#[test]
+fn versions_are_ranked_as_kubernetes_ranks_them() {
+    let versions = ["v1alpha1", "v2", "foo", "v1", "v11beta2", "v10"].map(|name| (name, true));
+    let kinds = [kind("widgets", "example.com", &versions)];
+    let desired = desired(&kinds, &LocalGroups::default(), &target());
+    let mut ranked: Vec<_> = desired
+        .api_services
+        .values()
+        .map(|service| service.spec.clone().unwrap())
+        .map(|spec| (spec.version_priority, spec.version.unwrap()))
+        .collect();
+    ranked.sort_by_key(|(priority, _)| -priority);
+    let order: Vec<_> = ranked.iter().map(|(_, version)| version.as_str()).collect();
+    assert_eq!(order, ["v10", "v2", "v1", "v11beta2", "v1alpha1", "foo"]);
+    assert!(
+        ranked
+            .iter()
+            .all(|(priority, _)| (1..=1000).contains(priority))
+    );
+}
+
+#[test]
+fn a_hundred_and_fifty_versions_keep_their_priorities_in_bounds() {
+    let names: Vec<String> = (1..=150).map(|number| format!("v{number}")).collect();
+    let versions: Vec<_> = names.iter().map(|name| (name.as_str(), true)).collect();
+    let kinds = [kind("widgets", "example.com", &versions)];
+    let desired = desired(&kinds, &LocalGroups::default(), &target());
+    assert_eq!(desired.api_services.len(), 150);
+    let specs = desired.api_services.values().map(|service| &service.spec);
+    assert!(specs.flatten().all(|spec| spec.version_priority >= 1));
+}
+
+#[test]
+fn a_definition_counts_only_while_it_is_established() {
+    let mut object = object("widgets", "example.com", &[("v1", true)]);
+    assert!(Definition::parse(&object).is_some());
+    object.data["status"]["conditions"][0]["status"] = "False".into();
+    assert_eq!(Definition::parse(&object), None);
+    object.data["status"] = Value::Null;
+    assert_eq!(Definition::parse(&object), None);
+    object.data = Value::Null;
+    assert_eq!(Definition::parse(&object), None);
+}
+
+#[test]
+fn a_definition_that_is_being_deleted_stays_registered() {
+    let mut object = object("widgets", "example.com", &[("v1", true)]);
+    let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH);
+    object.metadata.deletion_timestamp = Some(now);
+    let definition = Definition::parse(&object).unwrap();
+    assert!(definition.terminating);
+    let desired = desired(&[definition.kind], &LocalGroups::default(), &target());
+    assert_eq!(desired.api_services.len(), 1);
+}
+
+#[test]
+fn the_hash_changes_with_any_kind_of_its_version_and_with_nothing_else() {
+    let hash = |kinds: &[Kind], name: &str| {
+        let desired = desired(kinds, &LocalGroups::default(), &target());
+        let annotations = desired.api_services[name].metadata.annotations.clone();
+        annotations.unwrap()[SCHEMA_HASH].clone()
+    };
+    let before = two_kinds();
+    let mut after = two_kinds();
+    after.reverse();
+    let (v1, beta) = ("v1.example.com", "v1beta1.example.com");
+    assert_eq!(hash(&before, v1), hash(&after, v1));
+    after[0].versions[0].content = json!("another schema");
+    assert_ne!(hash(&before, v1), hash(&after, v1));
+    assert_eq!(hash(&before, beta), hash(&after, beta));
+    assert_ne!(hash(&before, v1), hash(&before[..1], v1));
+}
+
+#[test]
+fn what_was_written_needs_no_second_write() {
+    let desired = desired(&two_kinds(), &LocalGroups::default(), &target());
+    let first = plan(&desired, &Observed::default());
+    assert_eq!(
+        (first.api_services.len(), first.cluster_roles.len()),
+        (2, 3)
+    );
+    assert!(
+        first
+            .api_services
+            .iter()
+            .all(|change| matches!(change, Change::Create(_)))
+    );
+    assert_eq!(plan(&desired, &carried_out(&desired)), Plan::default());
+}
+
+#[test]
+fn drift_is_repaired_and_additions_of_others_are_left() {
+    let desired = desired(&two_kinds(), &LocalGroups::default(), &target());
+    let mut observed = carried_out(&desired);
+    let service = observed.api_services.get_mut("v1.example.com").unwrap();
+    let metadata = &mut Arc::make_mut(service).metadata;
+    metadata
+        .labels
+        .get_or_insert_default()
+        .insert("team".to_owned(), "a".to_owned());
+    assert_eq!(plan(&desired, &observed), Plan::default());
+
+    let service = observed.api_services.get_mut("v1.example.com").unwrap();
+    Arc::make_mut(service)
+        .spec
+        .as_mut()
+        .unwrap()
+        .group_priority_minimum = 7;
+    let role = observed
+        .cluster_roles
+        .get_mut("helium:example.com:edit")
+        .unwrap();
+    Arc::make_mut(role).rules = None;
+    let found = plan(&desired, &observed);
+    let [Change::Apply(service)] = &found.api_services[..] else {
+        panic!("{found:?}");
+    };
+    assert_eq!(service.spec.as_ref().unwrap().group_priority_minimum, 1000);
+    assert_eq!(service.metadata.resource_version.as_deref(), Some("7"));
+    assert!(matches!(&found.cluster_roles[..], [Change::Apply(_)]));
+}
+
+#[test]
+fn what_an_apply_cannot_take_away_is_replaced() {
+    let desired = desired(&two_kinds(), &LocalGroups::default(), &target());
+    let mut observed = carried_out(&desired);
+    let role = observed
+        .cluster_roles
+        .get_mut("helium:example.com:edit")
+        .unwrap();
+    Arc::make_mut(role).aggregation_rule = Some(Default::default());
+    let found = plan(&desired, &observed);
+    let [Change::Delete(seen)] = &found.cluster_roles[..] else {
+        panic!("{found:?}");
+    };
+    assert_eq!(seen.name, "helium:example.com:edit");
+    assert_eq!(seen.uid.as_deref(), Some("uid"));
+}
+
+#[test]
+fn a_group_that_the_cluster_serves_itself_is_refused_as_a_whole() {
+    let ours = desired(&two_kinds(), &LocalGroups::default(), &target());
+    let observed = carried_out(&ours);
+    for (services, definitions, why) in [
+        (
+            vec![],
+            vec!["others.example.com"],
+            "CustomResourceDefinition others.example.com",
+        ),
+        (
+            vec![foreign("v9.example.com", "example.com")],
+            vec![],
+            "APIService v9.example.com",
+        ),
+    ] {
+        let held = observed.api_services.values().map(AsRef::as_ref);
+        let local = LocalGroups::new(held.chain(&services), definitions);
+        let refused = desired(&two_kinds(), &local, &target());
+        assert_eq!(refused.refused["example.com"], why);
+        assert!(refused.api_services.is_empty() && refused.cluster_roles.is_empty());
+        // What was written before goes; what is foreign stays.
+        let mut observed = observed.clone();
+        for service in services {
+            observed
+                .api_services
+                .insert(service.name_any(), Arc::new(service));
+        }
+        let found = plan(&refused, &observed);
+        assert_eq!(
+            (found.api_services.len(), found.cluster_roles.len()),
+            (2, 3)
+        );
+        assert!(found.api_services.iter().all(|change| {
+            matches!(change, Change::Delete(seen) if seen.name != "v9.example.com")
+        }));
+    }
+}
+
+#[test]
+fn other_groups_go_on_beside_a_refused_one() {
+    let local = LocalGroups::new([], ["widgets.example.com"]);
+    let kinds = [
+        two_kinds(),
+        vec![kind("ships", "sea.example.com", &[("v1", true)])],
+    ]
+    .concat();
+    let desired = desired(&kinds, &local, &target());
+    let names: Vec<_> = desired.api_services.keys().map(String::as_str).collect();
+    assert_eq!(names, ["v1.sea.example.com"]);
+}
+
+#[test]
+fn foreign_objects_and_roles_of_other_parts_are_never_touched() {
+    let mut observed = Observed::default();
+    let service = foreign("v1.foreign.example.com", "foreign.example.com");
+    observed
+        .api_services
+        .insert(service.name_any(), Arc::new(service));
+    let mut role = ClusterRole::default();
+    role.metadata.labels = Some(desired::managed_label());
+    for name in [
+        "helium-agent",
+        "helium:example.com",
+        "helium::view",
+        "helium:example.com:owner",
+    ] {
+        role.metadata.name = Some(name.to_owned());
+        observed
+            .cluster_roles
+            .insert(name.to_owned(), Arc::new(role.clone()));
+    }
+    assert_eq!(plan(&Desired::default(), &observed), Plan::default());
+}
+
+#[test]
+fn a_role_without_our_label_keeps_its_rules() {
+    let desired = desired(&two_kinds(), &LocalGroups::default(), &target());
+    let mut observed = carried_out(&desired);
+    let role = observed
+        .cluster_roles
+        .get_mut("helium:example.com:edit")
+        .unwrap();
+    let role = Arc::make_mut(role);
+    role.metadata.labels = None;
+    role.rules = None;
+    assert_eq!(plan(&desired, &observed), Plan::default());
+}
+
+#[test]
+fn kinds_that_only_administrators_change_extend_no_role_of_others() {
+    let mut kinds = two_kinds();
+    kinds[0].aggregation = Aggregation::ViewOnly;
+    let desired = desired(&kinds, &LocalGroups::default(), &target());
+    let extended = |level: &str| {
+        let labels = &desired.cluster_roles[&format!("helium:example.com:{level}")]
+            .metadata
+            .labels;
+        labels.as_ref().is_some_and(|labels| {
+            labels.contains_key(&format!("rbac.authorization.k8s.io/aggregate-to-{level}"))
+        })
+    };
+    assert_eq!(
+        ["view", "edit", "admin"].map(extended),
+        [true, false, false]
+    );
+}
+
+mod reports {
+    use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIServiceCondition;
+
+    use super::*;
+    use crate::registrar::report::{entry, holds, put};
+
+    fn of(observed: &Observed, desired: &Desired, failures: &[(&str, &str)]) -> Value {
+        let cluster: ClusterName = "east".parse().unwrap();
+        let definition = definition("widgets", "example.com", &[("v1", true)]);
+        let failures = failures
+            .iter()
+            .map(|(name, error)| ((*name).to_owned(), (*error).to_owned()))
+            .collect();
+        entry(&cluster, &definition, desired, observed, &failures)
+    }
+
+    fn available(observed: &mut Observed, status: &str, reason: &str) {
+        let service = observed.api_services.get_mut("v1.example.com").unwrap();
+        let conditions = &mut Arc::make_mut(service)
+            .status
+            .get_or_insert_default()
+            .conditions;
+        *conditions = Some(vec![APIServiceCondition {
+            type_: "Available".to_owned(),
+            status: status.to_owned(),
+            reason: Some(reason.to_owned()),
+            ..APIServiceCondition::default()
+        }]);
+    }
+
+    #[test]
+    fn an_entry_follows_the_way_from_pending_to_available() {
+        let desired = desired(&two_kinds(), &LocalGroups::default(), &target());
+        let pending = of(&Observed::default(), &desired, &[]);
+        assert_eq!(pending["registered"], false);
+        assert_eq!(pending["reason"], "Pending");
+        let failed = of(
+            &Observed::default(),
+            &desired,
+            &[("v1.example.com", "forbidden")],
+        );
+        assert_eq!(failed["reason"], "WriteFailed");
+        assert_eq!(failed["message"], "APIService v1.example.com: forbidden");
+
+        let mut observed = carried_out(&desired);
+        let unchecked = of(&observed, &desired, &[]);
+        assert_eq!(unchecked["registered"], true);
+        assert_eq!(
+            unchecked["message"],
+            "APIService v1.example.com: not checked yet"
+        );
+        available(&mut observed, "False", "FailedDiscoveryCheck");
+        let unavailable = of(&observed, &desired, &[]);
+        assert_eq!(unavailable["available"], false);
+        assert_eq!(
+            unavailable["message"],
+            "APIService v1.example.com: FailedDiscoveryCheck"
+        );
+        available(&mut observed, "True", "Passed");
+        let good =
+            json!({"name": "east", "registered": true, "available": true, "observedGeneration": 3});
+        assert_eq!(of(&observed, &desired, &[]), good);
+    }
+
+    #[test]
+    fn a_refused_group_is_told_with_its_reason() {
+        let local = LocalGroups::new(
+            [],
+            [
+                "a.example.com",
+                "b.example.com",
+                "c.example.com",
+                "d.example.com",
+            ],
+        );
+        let desired = desired(&two_kinds(), &local, &target());
+        insta::assert_json_snapshot!("refused_entry", of(&Observed::default(), &desired, &[]));
+    }
+
+    #[test]
+    fn the_condition_is_the_same_whoever_writes_last() {
+        let good = |name: &str| json!({"name": name, "registered": true, "available": true});
+        let bad = json!({"name": "west", "registered": false, "available": false,
+            "reason": "GroupConflict", "message": "a CRD serves the group here already"});
+        let now = Timestamp::UNIX_EPOCH;
+        let established = json!({"conditions": [{"type": "Established", "status": "True"}]});
+        let (mut one, mut other) = (established.clone(), established);
+        for entry in [good("east"), bad.clone(), good("north")] {
+            put(&mut one, entry, now);
+        }
+        for entry in [bad.clone(), good("north"), good("east")] {
+            put(&mut other, entry, now);
+        }
+        assert_eq!(one, other);
+        assert!(holds(Some(&one), &bad));
+        assert!(!holds(Some(&one), &good("west")));
+        insta::assert_json_snapshot!("conflicting_status", one);
+
+        // Settled: the condition turns, and from then on its time stays.
+        let later = Timestamp::from_second(60).unwrap();
+        put(&mut one, good("west"), later);
+        let turned = one["conditions"][1].clone();
+        assert_eq!(turned["status"], "True");
+        assert_eq!(turned["lastTransitionTime"], "1970-01-01T00:01:00Z");
+        put(
+            &mut one,
+            good("south"),
+            Timestamp::from_second(120).unwrap(),
+        );
+        assert_eq!(one["conditions"][1], turned);
+    }
+
+    #[test]
+    fn a_status_that_is_no_object_is_replaced() {
+        let mut status = Value::Null;
+        put(
+            &mut status,
+            json!({"name": "east", "registered": true}),
+            Timestamp::UNIX_EPOCH,
+        );
+        assert_eq!(status["clusters"][0]["name"], "east");
+    }
+}
