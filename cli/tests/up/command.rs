@@ -1,87 +1,12 @@
-//! `helium up` as a person meets it: what it prints, what it refuses, and that it ends and comes
-//! back with its state. What kubectl sees is tested in `tests/kubernetes`.
+//! What it prints, what it refuses, and that it ends and comes back with its state.
 
-use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use helium_etcd_proto::etcdserverpb::kv_client::KvClient;
 use helium_etcd_proto::etcdserverpb::{PutRequest, RangeRequest};
 
-fn helium(data: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_helium"));
-    command
-        .args(["up", "--port", "0", "--etcd-port", "0", "--data-dir"])
-        .arg(data)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-/// A running fleet, killed when dropped.
-struct Up {
-    child: Child,
-    report: serde_json::Value,
-}
-
-impl Up {
-    fn start(data: &Path, arguments: &[&str]) -> Self {
-        let mut child = helium(data, &[arguments, &["-o", "json"]].concat())
-            .spawn()
-            .expect("helium runs");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("a pipe");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let report = serde_json::from_str(&line).unwrap_or_else(|error| {
-            let _killed = child.kill();
-            panic!("{error}: {line:?}, {:?}", child.wait())
-        });
-        Self { child, report }
-    }
-
-    fn etcd(&self) -> String {
-        self.report["etcd"].as_str().expect("a URL").to_owned()
-    }
-
-    /// Ctrl-C, and the exit code.
-    fn interrupt(mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill")
-            .args(["-INT", &pid])
-            .status()
-            .expect("kill runs");
-        assert!(sent.success());
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                return status.code();
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("helium is still there 20 s after Ctrl-C");
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _killed = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
-fn refused(mut command: Command) -> (Option<i32>, String) {
-    let Output {
-        status,
-        stderr,
-        stdout,
-    } = command.output().expect("helium runs");
-    assert!(stdout.is_empty(), "nothing that failed prints a report");
-    (status.code(), String::from_utf8_lossy(&stderr).into_owned())
-}
+use crate::support::{Up, helium, refused};
 
 #[tokio::test]
 async fn fleet_reports_where_it_is_ends_on_interrupt_and_keeps_its_state() {
