@@ -7,6 +7,7 @@ use helium_telemetry::{Chain, logging};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
+use crate::advice;
 use crate::options::{Barrier, MetricsAddress, MetricsFlags, Options, ServerFlags, Tuning};
 use crate::replica::{self, ReadBarrier};
 use crate::server::{AutoCompaction, Config, Server, Storage, TlsConfig};
@@ -65,7 +66,10 @@ async fn serve(options: Options) -> ExitCode {
     let running = match started {
         Ok(running) => running,
         Err(error) => {
-            eprintln!("error: {}", Chain(&error));
+            match advice::on(&error) {
+                Some(advice) => eprintln!("error: {}; {advice}", Chain(&error)),
+                None => eprintln!("error: {}", Chain(&error)),
+            }
             return ExitCode::FAILURE;
         }
     };

@@ -34,6 +34,7 @@
 //! Users and roles, learners, snapshots and quotas: certificates, the database's own backups and
 //! its disk take their place. The lock and election services of etcd are left to clients.
 
+mod advice;
 mod auth;
 mod body;
 mod cluster;

@@ -182,23 +182,23 @@ impl Responses {
 }
 
 impl Watch {
-    pub(crate) async fn create(&self, create: pb::WatchCreateRequest) {
+    pub(crate) async fn create(&mut self, create: pb::WatchCreateRequest) {
         self.send(RequestUnion::CreateRequest(create)).await;
     }
 
-    pub(crate) async fn cancel(&self, watch_id: i64) {
+    pub(crate) async fn cancel(&mut self, watch_id: i64) {
         self.send(RequestUnion::CancelRequest(pb::WatchCancelRequest {
             watch_id,
         }))
         .await;
     }
 
-    pub(crate) async fn progress(&self) {
+    pub(crate) async fn progress(&mut self) {
         self.send(RequestUnion::ProgressRequest(pb::WatchProgressRequest {}))
             .await;
     }
 
-    async fn send(&self, request: RequestUnion) {
+    async fn send(&mut self, request: RequestUnion) {
         let request = pb::WatchRequest {
             request_union: Some(request),
         };
