@@ -36,10 +36,6 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$ROOT/scripts/setup/register.sh"
 # shellcheck source=scripts/setup/demo.sh
 . "$ROOT/scripts/setup/demo.sh"
-# shellcheck source=scripts/setup/processes.sh
-. "$ROOT/scripts/setup/processes.sh"
-# shellcheck source=scripts/setup/kind.sh
-. "$ROOT/scripts/setup/kind.sh"
 
 usage() { sed -n '2,/^set -euo/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
@@ -163,6 +159,16 @@ main() {
 	# Proxies are for the internet, not for servers of this machine.
 	export NO_PROXY=${NO_PROXY:+$NO_PROXY,}127.0.0.1,localhost no_proxy=${no_proxy:+$no_proxy,}127.0.0.1,localhost
 	unset KUBECONFIG # a person's own clusters are never touched
+	case $PROFILE in
+	processes)
+		# shellcheck source=scripts/setup/processes.sh
+		. "$ROOT/scripts/setup/processes.sh"
+		;;
+	kind)
+		# shellcheck source=scripts/setup/kind.sh
+		. "$ROOT/scripts/setup/kind.sh"
+		;;
+	esac
 	"${PROFILE}_locate"
 	trap on_exit EXIT
 	trap 'exit 130' INT

@@ -111,3 +111,45 @@ kubeconfig() {
 		  user: { client-certificate: "$cert", client-key: "$key" }
 	END
 }
+
+# cluster_certificates_for_pods DIR: what manifests/base expects in a cluster, as files in DIR. Two authorities, so
+# that a certificate for serving the API opens no door to the store.
+cluster_certificates_for_pods() {
+	local dir=$1
+	authority "$dir" helium-ca
+	authority "$dir" store-ca
+	certificate "$dir" helium-ca helium-apiserver helium-apiserver '' DNS:helium-apiserver.helium-system.svc
+	certificate "$dir" store-ca kine-shim kine-shim '' DNS:kine-shim.helium-system.svc
+	certificate "$dir" store-ca store-client helium-apiserver
+}
+
+# cluster_objects NAME DIR: those files as Secrets, with the namespace and the cluster's name. The authorities' keys
+# are not among them.
+cluster_objects() {
+	local name=$1 dir=$2
+	cat "$ROOT/manifests/base/namespace.yaml"
+	cat <<-END
+		---
+		apiVersion: v1
+		kind: ConfigMap
+		metadata: { name: helium-cluster, namespace: helium-system }
+		data: { name: $name }
+	END
+	tls_secret helium-apiserver-tls "$dir/helium-apiserver" "$dir/helium-ca.crt"
+	tls_secret kine-shim-tls "$dir/kine-shim" "$dir/store-ca.crt"
+	tls_secret helium-store-client-tls "$dir/store-client" "$dir/store-ca.crt"
+}
+
+tls_secret() { # tls_secret NAME PAIR AUTHORITY
+	cat <<-END
+		---
+		apiVersion: v1
+		kind: Secret
+		metadata: { name: $1, namespace: helium-system }
+		type: kubernetes.io/tls
+		data:
+		  tls.crt: $(base64_line "$2.crt")
+		  tls.key: $(base64_line "$2.key")
+		  ca.crt: $(base64_line "$3")
+	END
+}

@@ -5,9 +5,6 @@
 #
 # The aggregator reaches helium-apiserver through a Service of type ExternalName that points at localhost.
 
-CLUSTERS=(cluster1 cluster2 cluster3)
-SERVICE_PORT_OF=helium_port
-
 # --- where everything is
 
 # port OFFSET: ports are numbered from one base, which is chosen once.
@@ -44,10 +41,13 @@ unprivileged() {
 
 # processes_locate: finds programs, without building anything.
 processes_locate() {
+	CLUSTERS=(cluster1 cluster2 cluster3)
+	SERVICE_PORT_OF=helium_port
 	SERVERS=${HELIUM_SERVERS:-${CARGO_TARGET_DIR:-$ROOT/target}/release}
 	COMPONENTS=${HELIUM_BIN:-$ROOT/.cache/bin}
 	KUBECTL=$COMPONENTS/kubectl
 	REGISTRAR=script
+	[ ! -x "$SERVERS/helium-agent" ] || REGISTRAR=agent
 	ELECTION=$COMPONENTS/election
 }
 
@@ -157,16 +157,20 @@ cluster_certificates() {
 	certificate "$dir" front-proxy-ca front-proxy front-proxy-client
 	certificate "$dir" ca admin admin system:masters
 	certificate "$dir" ca controller-manager system:kube-controller-manager
-	certificate "$dir" ca helium-apiserver helium-apiserver
+	# They are to have exactly the rights that manifests/base gives to the pods' service accounts.
+	certificate "$dir" ca helium-apiserver system:serviceaccount:helium-system:helium-apiserver
+	certificate "$dir" ca helium-agent system:serviceaccount:helium-system:helium-agent
 	certificate "$dir" helium-ca helium-serving helium-apiserver '' DNS:helium-apiserver.helium-system.svc,DNS:localhost,IP:127.0.0.1
 	signing_keys "$dir"
 	kubeconfig "$(kubeconfig_of "$name")" "$name" "$server" "$dir/ca.crt" "$dir/admin.crt" "$dir/admin.key"
 	kubeconfig "$STATE/kubeconfig/$name-direct" "$name-direct" "https://127.0.0.1:$(helium_port "$name")" \
 		"$dir/helium-ca.crt" "$dir/admin.crt" "$dir/admin.key"
 	local user
-	for user in controller-manager helium-apiserver; do
+	for user in controller-manager helium-apiserver helium-agent; do
 		kubeconfig "$dir/$user.kubeconfig" "$name" "$server" "$dir/ca.crt" "$dir/$user.crt" "$dir/$user.key"
 	done
+	kubeconfig "$dir/helium-agent-direct.kubeconfig" "$name" "https://127.0.0.1:$(helium_port "$name")" \
+		"$dir/helium-ca.crt" "$dir/helium-agent.crt" "$dir/helium-agent.key"
 }
 
 # --- step: database
@@ -259,31 +263,15 @@ helium_start() {
 	process_start "$name-kine-shim" "$STATE/secrets/database.env" "$SERVERS/kine-shim" --name "$name" \
 		--listen-address "127.0.0.1:$(shim_port "$name")" --metrics-bind-address 0
 	wait_for "$name: kine-shim answers" 60 process_ready "$name-kine-shim" http_ok "http://127.0.0.1:$(shim_port "$name")/readyz"
-	# What manifests/base grants to the ServiceAccount, for a user with a certificate.
-	write_file "$dir/rights.yaml" 0644 <<-END
-		apiVersion: v1
-		kind: Namespace
-		metadata: { name: helium-system }
-		---
+	write_file "$dir/service.yaml" 0644 <<-END
 		apiVersion: v1
 		kind: Service
 		metadata: { name: helium-apiserver, namespace: helium-system }
 		spec: { type: ExternalName, externalName: localhost }
-		---
-		apiVersion: rbac.authorization.k8s.io/v1
-		kind: ClusterRoleBinding
-		metadata: { name: helium-apiserver-delegates }
-		roleRef: { apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: system:auth-delegator }
-		subjects: [{ apiGroup: rbac.authorization.k8s.io, kind: User, name: helium-apiserver }]
-		---
-		apiVersion: rbac.authorization.k8s.io/v1
-		kind: RoleBinding
-		metadata: { name: helium-apiserver-reads-authentication, namespace: kube-system }
-		roleRef: { apiGroup: rbac.authorization.k8s.io, kind: Role, name: extension-apiserver-authentication-reader }
-		subjects: [{ apiGroup: rbac.authorization.k8s.io, kind: User, name: helium-apiserver }]
 	END
-	if is_dry || ! kube "$name" get rolebinding -n kube-system helium-apiserver-reads-authentication >/dev/null 2>&1; then
-		run_kube "$name" apply -f "$dir/rights.yaml"
+	if is_dry || ! kube "$name" get -n helium-system service/helium-apiserver rolebinding/helium-agent-election >/dev/null 2>&1; then
+		run_kube "$name" apply -f "$ROOT/manifests/base/namespace.yaml" -f "$dir/service.yaml" \
+			-f "$ROOT/manifests/base/apiserver-rbac.yaml" -f "$ROOT/manifests/base/agent-rbac.yaml"
 	fi
 	process_start "$name-helium-apiserver" - "$SERVERS/helium-apiserver" --cluster-name="$name" \
 		--bind-address=127.0.0.1 --secure-port="$(helium_port "$name")" \
@@ -292,12 +280,25 @@ helium_start() {
 		--etcd-servers="http://127.0.0.1:$(shim_port "$name")" --etcd-prefix=/helium
 	wait_for "$name: helium-apiserver is ready" 60 process_ready "$name-helium-apiserver" \
 		http_ok "https://127.0.0.1:$(helium_port "$name")/readyz" --cacert "$dir/helium-ca.crt"
+	agent_start "$name"
+}
+
+# agent_start CLUSTER: what registers the groups, if it was built; else register does it.
+agent_start() {
+	local name=$1 dir
+	[ "$REGISTRAR" = agent ] || return 0
+	dir=$(dir_of "$name")
+	process_start "$name-helium-agent" - "$SERVERS/helium-agent" --cluster-name="$name" \
+		--kubeconfig="$dir/helium-agent.kubeconfig" --control-plane-kubeconfig="$dir/helium-agent-direct.kubeconfig" \
+		--service="helium-system/helium-apiserver:$(helium_port "$name")" --ca-file="$dir/helium-ca.crt" \
+		--leader-elect-namespace=helium-system --probe-address="127.0.0.1:$(agent_port "$name")"
 }
 
 # --- a cluster's death and return, for the demonstration
 
 cluster_parts() {
 	local part
+	[ "$REGISTRAR" = script ] || printf '%s-helium-agent\n' "$1"
 	for part in helium-apiserver controllers kube-apiserver kine-shim host-store; do printf '%s\n' "$1-$part"; done
 }
 
@@ -320,11 +321,16 @@ cluster_revive() {
 processes_up() {
 	step "check what is needed" processes_check
 	step "programs" processes_build
+	processes_locate # the agent may be there now
 	step "certificates" processes_certificates
 	step "PostgreSQL" processes_postgres
 	step "three Kubernetes clusters" processes_hosts
-	step "kine-shim and helium-apiserver in each" processes_helium
-	step "register Helium's groups in each" processes_register
+	if [ "$REGISTRAR" = agent ]; then
+		step "kine-shim, helium-apiserver and helium-agent in each" processes_helium
+	else
+		step "kine-shim and helium-apiserver in each" processes_helium
+	fi
+	step "Helium's groups in each" processes_register
 	step "three shared kinds, defined in ${CLUSTERS[0]}" demo_kinds
 }
 
