@@ -1,0 +1,139 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"helium.dev/tests/harness"
+)
+
+// fleetPath is what a client appends to its own cluster's server URL to reach
+// everything that the clusters share.
+const fleetPath = "/apis/helium.dev/v1/controlplanes/fleet/proxy"
+
+// electors is a ServiceAccount with the rights that an election through the
+// control plane's proxy takes: the way in, and the leases behind it.
+const electors = `
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: elector, namespace: default}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: fleet-elector}
+rules:
+- {apiGroups: [helium.dev], resources: [controlplanes/proxy], resourceNames: [fleet], verbs: [get, create, update]}
+- {apiGroups: [coordination.helium.dev], resources: [leases], verbs: [get, create, update]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: fleet-elector}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: fleet-elector}
+subjects: [{kind: ServiceAccount, name: elector, namespace: default}]
+`
+
+// accountKubeconfig writes a kubeconfig with a ServiceAccount's token, whose
+// server is the cluster's own kube-apiserver with a path appended.
+func (c *cluster) accountKubeconfig(t *testing.T, account, path string) string {
+	t.Helper()
+	token, err := c.kubectl("", "create", "token", account, "-n", "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(c.dir, account+"-account.kubeconfig")
+	text := fmt.Sprintf(`apiVersion: v1
+kind: Config
+current-context: fleet
+contexts: [{name: fleet, context: {cluster: fleet, user: account}}]
+clusters: [{name: fleet, cluster: {server: %q, certificate-authority: %q}}]
+users: [{name: account, user: {token: %q}}]
+`, "https://"+harness.Loopback(c.apiPort)+path, c.ca.File, strings.TrimSpace(token))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// An unmodified client-go candidate in each cluster, with its ServiceAccount's
+// token and its own kube-apiserver's address, elects one leader of all
+// clusters: only the server URL is another than in a cluster of its own.
+func TestElectionThroughTheControlPlanesProxy(t *testing.T) {
+	kubeconfigs := map[string]string{}
+	for _, c := range clusters {
+		if _, err := c.kubectl(electors, "apply", "-f", "-"); err != nil {
+			t.Fatal(err)
+		}
+		kubeconfigs[c.name] = c.accountKubeconfig(t, "elector", fleetPath)
+	}
+	r := startRace(t, "election-proxy", "coordination.k8s.io", func(c *cluster) string { return kubeconfigs[c.name] })
+	for range 2 {
+		leader := r.waitForLeader(t, nil)
+		leader.process.Kill()
+		leader.killed = bootTime(t)
+	}
+	r.finish(t, r.waitForLeader(t, nil), 3)
+}
+
+// kubectl reads and writes what is behind the proxy, watches last there, and
+// rights to the way in give none to what is behind it.
+func TestControlPlanesProxy(t *testing.T) {
+	c, other := clusters[0], clusters[1]
+	through := c.accountKubeconfig(t, "default", fleetPath)
+	_, err := kubectl(through, "", "get", "leases", "-n", "default")
+	if err == nil || !strings.Contains(err.Error(), "Forbidden") {
+		t.Errorf("without any rights: %v", err)
+	}
+	way := []string{"create", "clusterrole", "fleet-way", "--verb=*", "--resource=controlplanes.helium.dev/proxy"}
+	if _, err := c.kubectl("", way...); err != nil {
+		t.Fatal(err)
+	}
+	bind := []string{"create", "clusterrolebinding", "fleet-way", "--clusterrole=fleet-way", "--serviceaccount=default:default"}
+	if _, err := c.kubectl("", bind...); err != nil {
+		t.Fatal(err)
+	}
+	err = harness.WaitFor("the way in is open and leads no further", startBound, func() error {
+		_, err := kubectl(through, "", "get", "leases", "-n", "default")
+		if err == nil {
+			return &harness.FinalError{Err: fmt.Errorf("leases were listed without the right to them")}
+		}
+		if !strings.Contains(err.Error(), "leases.coordination.helium.dev is forbidden") {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+
+	admin, err := os.ReadFile(c.kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind := filepath.Join(c.dir, "behind.kubeconfig")
+	server := "https://" + harness.Loopback(c.apiPort)
+	text := strings.ReplaceAll(string(admin), server, server+fleetPath)
+	if err := os.WriteFile(behind, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lease := `{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: behind, namespace: default}, spec: {holderIdentity: me}}`
+	if out, err := kubectl(behind, lease, "create", "-f", "-"); err != nil {
+		t.Fatalf("%s: %v", out, err)
+	}
+	holder, err := other.kubectl("", "get", "leases.coordination.helium.dev", "behind", "-o", "jsonpath={.spec.holderIdentity}")
+	if err != nil || holder != "me" {
+		t.Errorf("%s sees holder %q: %v", other.name, holder, err)
+	}
+	if out, err := kubectl(behind, "", "wait", "--for=delete", "lease/behind", "--timeout=1s"); err == nil {
+		t.Errorf("a watch behind the proxy saw a deletion that wasn't: %s", out)
+	}
+	resources, err := kubectl(behind, "", "api-resources", "-o", "name")
+	if err != nil || !strings.Contains(resources, "leases.coordination.k8s.io") {
+		t.Errorf("api-resources behind the proxy: %v\n%s", err, resources)
+	}
+	if _, err := kubectl(behind, "", "delete", "lease", "behind"); err != nil {
+		t.Error(err)
+	}
+}
