@@ -18,8 +18,8 @@
 //!   row is durable and the floor was below it afterwards. `BelowFloor` means that the slot does not
 //!   exist: reload, and evaluate again unless an earlier try of the same entry was undecided.
 //! - **I2 chain.** An entry is applied only if its `prev` is the id of the entry before it. Every head
-//!   query compares the id stored at the applied slot with ours. Any difference means that the
-//!   database went back in time ([`reload`]). It is never skipped over, with one exception: a row
+//!   query compares the id stored at the applied slot with ours, and the journal takes an append only
+//!   behind the id that it names. Any difference means that the database went back in time ([`reload`]). It is never skipped over, with one exception: a row
 //!   that a freshly loaded chain proves to be an orphan of a lost tail holds no work.
 //! - **I3 order.** Entries are applied strictly in slot order by one function, [`core`]'s `apply`,
 //!   whether they come from our append, the poll, a peer or the start.

@@ -152,10 +152,13 @@ impl Pace {
 
 /// One head query, and everything that it shows applied. Returns how many entries were fetched.
 async fn pass(shared: &Shared) -> Result<usize, Broken> {
-    if let Some(cause) = shared.displaced.lock().take() {
+    let start = shared.position();
+    let displaced = shared.displaced.lock().take();
+    if let Some((generation, cause)) = displaced
+        && generation == start.generation
+    {
         return Err(Broken::Moved(cause));
     }
-    let start = shared.position();
     let mut fetched = 0;
     let mut listed = Vec::new();
     if shared.behind.swap(false, Ordering::AcqRel) {

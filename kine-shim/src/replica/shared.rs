@@ -38,8 +38,7 @@ pub(super) struct Sight {
 
 /// Whether the chain has been looked at since a call to the journal failed.
 ///
-/// After a failure another primary may answer, one that lacks the newest entries. An append there
-/// succeeds, behind a gap, so it proves nothing until the entry before it has been seen (I2).
+/// After a failure another primary may answer: with the next head query it is asked who it is.
 #[derive(Debug, Default)]
 pub(super) struct Trust {
     faults: AtomicU64,
@@ -62,7 +61,7 @@ impl Trust {
         self.confirmed.fetch_max(begun, Ordering::AcqRel);
     }
 
-    /// Whether an append has to look for the entry before it.
+    /// Whether a call has failed since the chain was last looked at.
     pub(super) fn is_lost(&self) -> bool {
         self.confirmed.load(Ordering::Acquire) < self.faults.load(Ordering::Acquire)
     }
@@ -105,8 +104,9 @@ pub(super) struct Shared {
     pub waiting: Mutex<Option<Vec<oneshot::Sender<Result<()>>>>>,
     /// Somebody knows that there are entries to fetch.
     pub behind: AtomicBool,
-    /// The slot of an append did not exist, or not behind what is applied: load again.
-    pub displaced: Mutex<Option<Cause>>,
+    /// The slot of an append did not exist, or not behind what was applied in that generation: load
+    /// again.
+    pub displaced: Mutex<Option<(u64, Cause)>>,
     pub follower: Notify,
     pub compaction: Notify,
     pub compacted: watch::Sender<bool>,

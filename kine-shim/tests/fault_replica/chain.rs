@@ -143,6 +143,92 @@ async fn an_append_behind_a_gap_is_not_acknowledged_and_everybody_converges() {
     );
 }
 
+/// The pool came back to another primary between two calls, so that no call has failed.
+#[tokio::test(start_paused = true)]
+async fn an_append_after_a_failover_that_nobody_noticed_is_fenced() {
+    let world = World::default();
+    let one = world.start_with(quiet("one")).await;
+    ten_writes(&one).await;
+    let exposed = one.revision();
+    let stream = one.replica.watch_stream().expect("served");
+    stream.create(WatchRequest::new(KeyRange::all()));
+    assert_eq!(world.database.lose_tail(LOG, Slot(7)), Some(3));
+    let answer = one.propose(put("late", "1")).await;
+    assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+
+    one.replica.wait_ready().await.expect("recovered");
+    while !stream.next().await.expect("not stopped").closed {}
+    assert_eq!(one.replica.status().incarnation.0, 1);
+    assert!(one.revision() > exposed);
+    let fresh = world.start_with(quiet("fresh")).await;
+    assert_eq!(fresh.digest(), one.digest());
+    assert_eq!(fresh.memory("late"), None);
+    assert_eq!(fresh.memory("key"), Some(("6".into(), 7)));
+    assert!(one.put("key", "after").await.0 > exposed.0 + 1000);
+}
+
+/// I5: a failed compare shares its batch's fate. Answered from the lost state, it would tell of a
+/// key that is not there.
+#[tokio::test(start_paused = true)]
+async fn a_failed_compare_in_a_fenced_batch_is_not_answered() {
+    let world = World::default();
+    let one = world.start_with(quiet("one")).await;
+    one.put("key", "lost").await;
+    world
+        .database
+        .lose_tail(LOG, Slot::ZERO)
+        .expect("no checkpoint");
+    let (compared, written) =
+        tokio::join!(one.create("key", "mine"), one.propose(put("other", "1")),);
+    assert!(
+        matches!(compared, Err(Error::Unavailable(_))),
+        "{compared:?}"
+    );
+    assert!(matches!(written, Err(Error::Unavailable(_))), "{written:?}");
+    one.replica.wait_ready().await.expect("recovered");
+    assert_eq!(one.create("key", "mine").await.ok(), Some(true));
+}
+
+/// What is missing at the append may be there at the reload: another instance has repeated its
+/// undecided entry meanwhile. Nothing is lost then, and no revision jumps.
+#[tokio::test(start_paused = true)]
+async fn a_fenced_instance_goes_on_where_the_missing_entry_came_back() {
+    let world = World::default();
+    let one = world.start_with(quiet("one")).await;
+    let two = world.start_with(quiet("two")).await;
+    one.put("key", "common").await;
+    two.replica.read_barrier().await.expect("caught up");
+    let (retry, reload) = (Gate::new(), Gate::new());
+    two.journal.stage(Call::Append, Act::FailAfter);
+    two.journal
+        .stage(Call::Append, Act::HoldBefore(retry.clone()));
+    let replica = two.replica.clone();
+    let undecided = tokio::spawn(async move { replica.propose(put("key", "two")).await });
+    retry.reached().await;
+    assert_eq!(one.get("key").await, Some(("two".into(), 2)));
+    let stored = Slot(2)..=Slot(2);
+    assert_eq!(world.database.lose_entries(LOG, stored), 1);
+
+    one.journal
+        .stage(Call::List, Act::HoldBefore(reload.clone()));
+    let answer = tokio::spawn({
+        let replica = one.replica.clone();
+        async move { replica.propose(put("key", "one")).await }
+    });
+    reload.reached().await;
+    retry.open();
+    let repeated = undecided.await.expect("no panic").expect("committed");
+    assert_eq!(repeated.revision(), Revision(3));
+    reload.open();
+    let answer = answer.await.expect("no panic");
+    assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+    assert_eq!(one.get("key").await, Some(("two".into(), 2)));
+    assert_eq!(one.replica.status().incarnation.0, 0, "nothing is lost");
+    assert_eq!(one.put("key", "three").await, Revision(4));
+    two.replica.read_barrier().await.expect("served");
+    assert_eq!(one.digest(), two.digest());
+}
+
 /// The instance that showed the lost revisions is gone, and the one that is left never saw them. It
 /// learns of the failover only from the database's timeline, before it uses them again.
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use helium_journal::{Appended, Entry, ErrorKind, Slot};
+use helium_journal::{Appended, Entry, ErrorKind};
 use helium_mvcc::BatchBody;
 
 use super::{Proposal, Sequencer};
@@ -89,7 +89,7 @@ impl Sequencer {
                 return Fate::Stopped;
             };
             let step = match result {
-                Ok(Appended::Committed) => self.committed(batch, attempt, &entry).await,
+                Ok(Appended::Committed) => Some(attempt.committed(&shared, &entry)),
                 Ok(Appended::SlotTaken) => self.taken(batch, attempt).await,
                 Ok(Appended::BelowFloor { floor }) => {
                     tracing::warn!(slot = entry.slot.0, floor = floor.0, "slot was trimmed");
@@ -126,55 +126,6 @@ impl Sequencer {
         }
     }
 
-    async fn committed(
-        &mut self,
-        batch: &mut [Proposal],
-        attempt: &mut Attempt,
-        entry: &Arc<Entry>,
-    ) -> Option<Fate> {
-        let shared = Arc::clone(&self.shared);
-        if shared.trust.is_lost() {
-            // I2: a connection was lost since the chain was last looked at, so this may be another
-            // primary, without the entries before ours. A row behind a gap counts for nothing.
-            attempt.is_open = true;
-            let before = attempt.position;
-            match self
-                .waiting(batch, shared.journal.head_read(before.slot))
-                .await?
-            {
-                Ok(head) if before.slot == Slot::ZERO || head.at_applied == Some(before.id) => {}
-                Ok(_) => {
-                    let cause = Cause::BackInTime("the entry that ours follows is gone");
-                    return self.displaced(batch, attempt, cause).await;
-                }
-                Err(error) => return attempt.failed(&shared, error),
-            }
-        }
-        let placed = match &attempt.rival {
-            Some((_, empty)) => shared.apply(entry, empty, Via::Append),
-            None => shared.apply(entry, &attempt.body, Via::Append),
-        };
-        match placed {
-            Ok(Placement::Next) => {
-                shared.metrics.entries_appended.inc();
-                if shared.commits.receiver_count() > 0 {
-                    // Fails only when the last receiver has just gone.
-                    drop(shared.commits.send(Arc::clone(entry)));
-                }
-            }
-            // The poll was faster.
-            Ok(Placement::Duplicate) => {}
-            // The state is being reloaded.
-            Ok(Placement::Ahead | Placement::Differs) => return Some(Fate::Unknown),
-            Err(halt) => return Some(Fate::Halted(halt)),
-        }
-        Some(if attempt.rival.is_some() {
-            Fate::Lost
-        } else {
-            Fate::Committed
-        })
-    }
-
     /// The slot holds an entry: whose, the follower will know.
     async fn taken(&mut self, batch: &mut [Proposal], attempt: &mut Attempt) -> Option<Fate> {
         let shared = Arc::clone(&self.shared);
@@ -203,7 +154,7 @@ impl Sequencer {
         cause: Cause,
     ) -> Option<Fate> {
         let shared = Arc::clone(&self.shared);
-        *shared.displaced.lock() = Some(cause);
+        *shared.displaced.lock() = Some((attempt.position.generation, cause));
         shared.follower.notify_one();
         let reloaded = shared.wait_reloaded(attempt.position.generation);
         match self.waiting(batch, reloaded).await {
@@ -252,6 +203,30 @@ impl Attempt {
             Seen::Theirs => Fate::Lost,
             Seen::Gone if !self.is_open => Fate::Lost,
             Seen::Gone | Seen::Open => Fate::Unknown,
+        }
+    }
+
+    /// `entry`, this attempt's or its rival, is in the journal.
+    fn committed(&self, shared: &Shared, entry: &Arc<Entry>) -> Fate {
+        let body = self.rival.as_ref().map_or(&self.body, |(_, empty)| empty);
+        match shared.apply(entry, body, Via::Append) {
+            Ok(Placement::Next) => {
+                shared.metrics.entries_appended.inc();
+                if shared.commits.receiver_count() > 0 {
+                    // Fails only when the last receiver has just gone.
+                    drop(shared.commits.send(Arc::clone(entry)));
+                }
+            }
+            // The poll was faster.
+            Ok(Placement::Duplicate) => {}
+            // The state is being reloaded.
+            Ok(Placement::Ahead | Placement::Differs) => return Fate::Unknown,
+            Err(halt) => return Fate::Halted(halt),
+        }
+        if self.rival.is_some() {
+            Fate::Lost
+        } else {
+            Fate::Committed
         }
     }
 
