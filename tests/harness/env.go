@@ -34,8 +34,10 @@ func NewEnv(name string) (*Env, error) {
 	return &Env{Dir: dir, names: map[string]bool{}}, nil
 }
 
-// Close stops everything, newest first, and removes the folder unless keep.
+// Close stops everything, newest first, and removes the folder unless keep, or
+// $HELIUM_KEEP_LOGS is set.
 func (e *Env) Close(keep bool) error {
+	keep = keep || os.Getenv("HELIUM_KEEP_LOGS") != ""
 	e.mu.Lock()
 	processes := e.processes
 	e.processes = nil

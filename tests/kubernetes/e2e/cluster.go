@@ -41,7 +41,11 @@ type cluster struct {
 }
 
 // startCluster starts the host part: kube-apiserver and controller manager.
-func startCluster(env *harness.Env, name string, store *harness.Store) (*cluster, error) {
+//
+// With oneIdentity all its controllers are the user
+// system:kube-controller-manager, as in clusters without
+// --use-service-account-credentials.
+func startCluster(env *harness.Env, name string, store *harness.Store, oneIdentity bool) (*cluster, error) {
 	dir, err := env.Subdir(name)
 	if err != nil {
 		return nil, err
@@ -64,7 +68,11 @@ func startCluster(env *harness.Env, name string, store *harness.Store) (*cluster
 	proxy, err2 := c.frontProxyCA.issue("front-proxy", "front-proxy-client", nil, nil)
 	public, private, err3 := issueSigningKeys(dir)
 	admin, err4 := c.userKubeconfig("admin", "admin", "system:masters")
-	manager, err5 := c.userKubeconfig("controller-manager", "system:kube-controller-manager", "")
+	rights := ""
+	if oneIdentity {
+		rights = "system:masters" // what the controllers may do is otherwise bound to an account each
+	}
+	manager, err5 := c.userKubeconfig("controller-manager", "system:kube-controller-manager", rights)
 	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return nil, err
 	}
@@ -89,7 +97,7 @@ func startCluster(env *harness.Env, name string, store *harness.Store) (*cluster
 		return c.start("kube-controller-manager", "controllers",
 			"--kubeconfig="+manager, "--authentication-kubeconfig="+manager, "--authorization-kubeconfig="+manager,
 			"--controllers=namespace-controller,garbage-collector-controller,serviceaccount-controller,resourcequota-controller",
-			"--use-service-account-credentials", "--service-account-private-key-file="+private, "--root-ca-file="+c.ca.File,
+			fmt.Sprint("--use-service-account-credentials=", !oneIdentity), "--service-account-private-key-file="+private, "--root-ca-file="+c.ca.File,
 			"--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0",
 		)
 	}

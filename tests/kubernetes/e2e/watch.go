@@ -25,6 +25,8 @@ type seen struct {
 	Namespace, Name string
 	UID             string
 	Revision        int64 // resourceVersion
+	// Lease is the spec of a Lease, and zero for all else.
+	Lease leaseSpec
 }
 
 func (s seen) String() string {
@@ -105,13 +107,34 @@ func (r *recorder) add(event watch.Event) {
 		r.broken = err
 		return
 	}
-	r.events = append(r.events, seen{event.Type, object.GetNamespace(), object.GetName(), string(object.GetUID()), revision})
+	record := seen{Type: event.Type, Namespace: object.GetNamespace(), Name: object.GetName(), UID: string(object.GetUID()), Revision: revision}
+	if object.GetKind() == "Lease" {
+		if record.Lease, r.broken = parseLease(object); r.broken != nil {
+			return
+		}
+	}
+	r.events = append(r.events, record)
 }
 
 func (r *recorder) snapshot() ([]seen, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.events), r.broken
+}
+
+// waitForLedger waits until exactly what was written has arrived.
+func (r *recorder) waitForLedger(l *ledger, bound time.Duration) error {
+	return waitForBalance("the watch in "+r.cluster.name, bound, func() error {
+		events, err := r.snapshot()
+		if err != nil {
+			return err
+		}
+		saw := map[string]int{}
+		for _, event := range events {
+			saw[entry(event.Type, event.Name, event.UID, strconv.FormatInt(event.Revision, 10))]++
+		}
+		return l.balance(saw)
+	})
 }
 
 // waitFor waits until an event of that name and type has arrived.
