@@ -72,17 +72,25 @@ impl Error {
             },
             // What a broken or missing connection looks like through gRPC.
             Code::Unavailable | Code::Cancelled | Code::Unknown | Code::Aborted => {
-                let outcome_known = !writes || never_connected(&status);
-                Self::Unavailable {
-                    doing,
-                    outcome_known,
-                    source: Box::new(status),
-                }
+                Self::broken(doing, writes, status)
+            }
+            // An answer has no source: this is HTTP/2 that broke, which has no better code.
+            Code::Internal if std::error::Error::source(&status).is_some() => {
+                Self::broken(doing, writes, status)
             }
             _ => Self::Refused {
                 doing,
                 reason: text.to_owned(),
             },
+        }
+    }
+
+    fn broken(doing: &'static str, writes: bool, status: tonic::Status) -> Self {
+        let outcome_known = !writes || never_connected(&status);
+        Self::Unavailable {
+            doing,
+            outcome_known,
+            source: Box::new(status),
         }
     }
 
@@ -103,4 +111,50 @@ fn never_connected(status: &tonic::Status) -> bool {
         cause = error.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn internal(source: Option<io::ErrorKind>) -> tonic::Status {
+        let mut status = tonic::Status::internal("h2 protocol error: http2 error");
+        if let Some(kind) = source {
+            status.set_source(Arc::new(io::Error::from(kind)));
+        }
+        status
+    }
+
+    #[test]
+    fn a_connection_that_breaks_in_a_request_is_no_refusal() {
+        // It once was: a store that restarted gave 500, of writes too that had happened.
+        let reset = Some(io::ErrorKind::ConnectionReset);
+        for writes in [true, false] {
+            let error = Error::from_status("try", writes, internal(reset));
+            assert!(error.is_transient(), "{error}");
+            assert!(
+                matches!(error, Error::Unavailable { outcome_known, .. } if outcome_known != writes)
+            );
+        }
+        let answer = Error::from_status("try", true, internal(None));
+        assert!(matches!(answer, Error::Refused { .. }), "{answer}");
+    }
+
+    #[test]
+    fn a_write_that_never_left_changed_nothing() {
+        let mut status = tonic::Status::unavailable("tcp connect error");
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        status.set_source(Arc::new(refused));
+        let error = Error::from_status("try", true, status);
+        assert!(matches!(
+            error,
+            Error::Unavailable {
+                outcome_known: true,
+                ..
+            }
+        ));
+    }
 }

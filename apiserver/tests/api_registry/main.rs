@@ -10,6 +10,7 @@ mod guards;
 mod lists;
 mod outages;
 mod patches;
+mod reconnects;
 mod store;
 mod subresources;
 mod support;

@@ -4,12 +4,18 @@
 //! `HELIUM_ETCD_BIN` names: the registry must not notice.
 
 use std::net::TcpListener;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::StreamExt;
 use helium_etcd_proto::etcdserverpb as pb;
 use helium_etcd_proto::etcdserverpb::kv_client::KvClient;
+use helium_etcd_proto::etcdserverpb::watch_client::WatchClient;
+use helium_etcd_proto::etcdserverpb::watch_request::RequestUnion;
+use helium_etcd_proto::mvccpb;
 use helium_testkit::wait_for;
 use kine_shim::{ListenAddress, Server, Storage};
 use tempfile::TempDir;
@@ -153,6 +159,39 @@ impl TestStore {
             .compact(request)
             .await
             .expect("compacts");
+    }
+
+    /// Everything that happened in these revisions, as the store tells it.
+    pub(crate) async fn history(&self, revisions: RangeInclusive<i64>) -> Vec<mvccpb::Event> {
+        let create = pb::WatchCreateRequest {
+            key: Bytes::from_static(b"\0"),
+            range_end: Bytes::from_static(b"\0"),
+            start_revision: *revisions.start(),
+            ..pb::WatchCreateRequest::default()
+        };
+        let request = pb::WatchRequest {
+            request_union: Some(RequestUnion::CreateRequest(create)),
+        };
+        let mut client = WatchClient::connect(self.url().to_string())
+            .await
+            .expect("a connection");
+        // Stays open behind the request: a stream that its client has closed may end early.
+        let requests = futures_util::stream::once(std::future::ready(request))
+            .chain(futures_util::stream::pending());
+        let watch = client.watch(requests).await.expect("a watch");
+        let mut responses = watch.into_inner();
+        let mut events: Vec<mvccpb::Event> = Vec::new();
+        let at = |event: &mvccpb::Event| event.kv.as_ref().map_or(0, |kv| kv.mod_revision);
+        // Each revision has an event, so the last one tells that it is complete.
+        while events.last().is_none_or(|last| at(last) < *revisions.end()) {
+            let message = tokio::time::timeout(BOUND, responses.message());
+            let response = message.await.expect("history in time").expect("no error");
+            let response = response.expect("the watch goes on");
+            assert!(!response.canceled, "{}", response.cancel_reason);
+            events.extend(response.events);
+        }
+        events.retain(|event| revisions.contains(&at(event)));
+        events
     }
 
     /// All keys.
