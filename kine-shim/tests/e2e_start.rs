@@ -1,11 +1,14 @@
-//! Starts that can't succeed: each ends soon, with one line that names what is wrong and what to
-//! do about it, and an exit code for scripts.
+//! Starts of the program. One that can't succeed ends soon, with one line that names what is wrong
+//! and what to do about it, and an exit code for scripts. One that succeeds is healthy from the
+//! moment its port opens.
 
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use helium_testkit::Postgres;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 /// No start that can't succeed may take longer.
@@ -68,6 +71,57 @@ impl Ended {
 
 fn sqlite(path: &Path) -> String {
     format!("sqlite://{}", path.display())
+}
+
+/// The port used to open before the first look at the database, and `etcdctl endpoint health` failed
+/// for a moment.
+#[tokio::test]
+async fn server_is_healthy_from_the_moment_its_port_opens() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let endpoint = sqlite(&folder.path().join("state.db"));
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = free.local_addr().expect("an address").to_string();
+    drop(free);
+    let mut program = Command::new(env!("CARGO_BIN_EXE_kine-shim"))
+        .args(["--endpoint", &endpoint, "--listen-address", &address])
+        .args(["--metrics-bind-address", "0"])
+        .env_clear()
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program runs");
+    let health = async {
+        let mut socket = loop {
+            match TcpStream::connect(&address).await {
+                Ok(socket) => break socket,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        let request = "GET /health HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+        socket
+            .write_all(request.as_bytes())
+            .await
+            .expect("it reads");
+        let mut answer = String::new();
+        socket
+            .read_to_string(&mut answer)
+            .await
+            .expect("it answers");
+        answer
+    };
+    let answer = tokio::time::timeout(BOUND, health).await.expect("in time");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(
+        answer.ends_with(r#"{"health":"true","reason":""}"#),
+        "{answer}"
+    );
+    let id = program.id().expect("it runs").to_string();
+    let asked = Command::new("kill").args(["-TERM", &id]).status().await;
+    assert!(asked.expect("kill runs").success());
+    let ended = tokio::time::timeout(BOUND, program.wait()).await;
+    let code = ended.expect("it ends in time").expect("a child").code();
+    assert_eq!(code, Some(0), "a signal ends it in order");
 }
 
 #[tokio::test]
