@@ -1,0 +1,30 @@
+//! The agent against real API servers: two clusters (kube-apiserver each), a helium-apiserver for each, one store.
+//!
+//! Starting the clusters takes longer than all that is shown with them, so the stories share them, one after the
+//! other; each has a group of its own. The binaries are those of `tests/build.sh etcd kubernetes`, in `$HELIUM_BIN`
+//! (default `.cache/bin`).
+
+mod agent;
+mod cluster;
+mod process;
+mod stories;
+mod world;
+
+use stories::{failure, ownership, serving};
+use world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_fleet_shares_is_registered_in_every_cluster() {
+    let mut world = World::start().await;
+    serving::built_in_groups_are_registered(&world).await;
+    serving::a_definition_is_served_everywhere_and_leaves_nothing_behind(&world).await;
+    ownership::drift_is_repaired(&world).await;
+    serving::a_changed_kind_is_told_and_versions_come_and_go(&world).await;
+    ownership::a_group_that_a_cluster_serves_itself_is_refused_there(&world).await;
+    ownership::a_foreign_registration_is_left_alone(&world).await;
+    ownership::a_changed_authority_is_handed_on(&world).await;
+    failure::a_stopped_agent_hands_over_to_its_standby(&mut world).await;
+    failure::a_killed_agent_catches_up(&mut world).await;
+    failure::without_the_store_everything_stays(&mut world).await;
+    world.stop().await;
+}

@@ -1,0 +1,247 @@
+//! What is ours is kept, what isn't is left alone.
+
+use super::*;
+
+pub(crate) async fn drift_is_repaired(world: &World) {
+    const GROUP: &str = "drift.example.com";
+    let east = &world.east;
+    define(east, GROUP, &["v1"]).await;
+    let (services, roles) = (east.api_services(), east.cluster_roles());
+    let (service, role) = (format!("v1.{GROUP}"), format!("helium:{GROUP}:edit"));
+    let before = east
+        .sees("is there", PROMPT, &services, &service, is_available)
+        .await;
+    east.sees("is there", PROMPT, &roles, &role, |_| true).await;
+
+    // Fields, and a field that the registrar doesn't set itself.
+    let drift = json!({"spec": {"groupPriorityMinimum": 7, "insecureSkipTLSVerify": true, "caBundle": null},
+        "metadata": {"annotations": {"helium.dev/schema-hash": "0", "team": "a"}}});
+    merge(&services, &service, drift).await;
+    let after = east
+        .sees("is repaired", PROMPT, &services, &service, |service| {
+            service["spec"] == before["spec"]
+        })
+        .await;
+    let annotations = &after["metadata"]["annotations"];
+    assert_eq!(annotations["team"], "a", "what others add stays");
+    assert_ne!(annotations["helium.dev/schema-hash"], "0");
+
+    let rules = |role: &Value| {
+        role["rules"][0]["verbs"]
+            .as_array()
+            .is_some_and(|verbs| verbs.len() == 8)
+    };
+    merge(&roles, &role, json!({"rules": []})).await;
+    east.sees("is repaired", PROMPT, &roles, &role, rules).await;
+    // A field that takes the rules out of our hands.
+    let aggregated =
+        json!({"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}});
+    merge(&roles, &role, aggregated).await;
+    east.sees("is replaced", PROMPT, &roles, &role, |role| {
+        role["aggregationRule"].is_null() && rules(role)
+    })
+    .await;
+
+    east.delete(&services, &service).await;
+    east.delete(&roles, &role).await;
+    east.sees("is back", PROMPT, &services, &service, |_| true)
+        .await;
+    east.sees("is back", PROMPT, &roles, &role, rules).await;
+}
+
+pub(crate) async fn a_group_that_a_cluster_serves_itself_is_refused_there(world: &World) {
+    const GROUP: &str = "local.example.com";
+    let (east, west) = (&world.east, &world.west);
+    let crd = format!("gadgets.{GROUP}");
+    west.apply(&format!(
+        "{{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {{name: {crd}}},
+          spec: {{group: {GROUP}, scope: Cluster, names: {{plural: gadgets, kind: Gadget}},
+          versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object}}}}}}]}}}}"
+    ))
+    .await;
+    let service = format!("v1.{GROUP}");
+    let automatic = |service: &Value| service["spec"]["service"].is_null();
+    west.sees(
+        "is the cluster's own",
+        PROMPT,
+        &west.api_services(),
+        &service,
+        automatic,
+    )
+    .await;
+
+    define(east, GROUP, &["v1", "v2"]).await;
+    let name = format!("widgets.{GROUP}");
+    let told = east
+        .sees(
+            "is refused in west",
+            PROMPT,
+            &east.definitions(),
+            &name,
+            |definition| {
+                entry(definition, "west")["reason"] == "GroupConflict"
+                    && entry(definition, "east")["available"] == true
+                    && registered(definition)["status"] == "False"
+            },
+        )
+        .await;
+    assert_eq!(registered(&told)["reason"], "GroupConflict");
+    let message = registered(&told)["message"].as_str().expect("a message");
+    assert!(message.starts_with("cluster west: "), "{message}");
+    assert!(message.contains(&crd), "{message}");
+    assert!(!message.contains("east"), "{message}");
+    let own = west
+        .api_services()
+        .get(&service)
+        .await
+        .expect("still there");
+    assert!(automatic(&serde_json::to_value(own).expect("JSON")));
+    for absent in [format!("v2.{GROUP}"), format!("helium:{GROUP}:view")] {
+        let api = if absent.starts_with('v') {
+            west.api_services()
+        } else {
+            west.cluster_roles()
+        };
+        assert!(
+            api.get_opt(&absent).await.expect("an answer").is_none(),
+            "{absent} was written"
+        );
+    }
+
+    // The cluster gives the group up: it is registered there too.
+    let crds = west.all(
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        "customresourcedefinitions",
+    );
+    west.delete(&crds, &crd).await;
+    west.misses(PROMPT, &crds, &crd).await;
+    // The cluster takes its own APIService away some seconds after the definition.
+    west.sees(
+        "is the fleet's",
+        AVAILABLE,
+        &west.api_services(),
+        &service,
+        is_available,
+    )
+    .await;
+    east.sees(
+        "is registered everywhere",
+        PROMPT,
+        &east.definitions(),
+        &name,
+        |definition| registered(definition)["status"] == "True",
+    )
+    .await;
+
+    // It takes the group back: all that was written goes.
+    west.apply(&format!(
+        "{{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {{name: {crd}}},
+          spec: {{group: {GROUP}, scope: Cluster, names: {{plural: gadgets, kind: Gadget}},
+          versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object}}}}}}]}}}}"
+    ))
+    .await;
+    west.misses(PROMPT, &west.api_services(), &format!("v2.{GROUP}"))
+        .await;
+    west.misses(
+        PROMPT,
+        &west.cluster_roles(),
+        &format!("helium:{GROUP}:view"),
+    )
+    .await;
+    west.sees(
+        "is the cluster's own again",
+        AVAILABLE,
+        &west.api_services(),
+        &service,
+        automatic,
+    )
+    .await;
+    west.delete(&crds, &crd).await;
+}
+
+pub(crate) async fn a_foreign_registration_is_left_alone(world: &World) {
+    const GROUP: &str = "foreign.example.com";
+    let east = &world.east;
+    let services = east.api_services();
+    let foreign = |group: &str| {
+        format!(
+            "{{apiVersion: apiregistration.k8s.io/v1, kind: APIService, metadata: {{name: v9.{group}}},
+              spec: {{group: {group}, version: v9, groupPriorityMinimum: 77, versionPriority: 7,
+              insecureSkipTLSVerify: true, service: {{namespace: default, name: somebody, port: 443}}}}}}"
+        )
+    };
+    // One of a group of its own, and one of a group that the fleet wants to share.
+    east.apply(&foreign("nobody.example.com")).await;
+    east.apply(&foreign(GROUP)).await;
+    define(&world.west, GROUP, &["v1"]).await;
+    let name = format!("widgets.{GROUP}");
+    let told = east
+        .sees(
+            "is refused in east",
+            PROMPT,
+            &east.definitions(),
+            &name,
+            |definition| entry(definition, "east")["reason"] == "GroupConflict",
+        )
+        .await;
+    let message = entry(&told, "east")["message"].as_str().expect("a message");
+    assert!(
+        message.contains(&format!("APIService v9.{GROUP}")),
+        "{message}"
+    );
+    let absent = services.get_opt(&format!("v1.{GROUP}")).await;
+    assert!(absent.expect("an answer").is_none());
+
+    // With the label it is handed over, and what the fleet doesn't serve goes.
+    let label = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "helium"}}});
+    merge(&services, &format!("v9.{GROUP}"), label).await;
+    east.misses(PROMPT, &services, &format!("v9.{GROUP}")).await;
+    east.sees(
+        "is registered",
+        PROMPT,
+        &services,
+        &format!("v1.{GROUP}"),
+        is_available,
+    )
+    .await;
+    let other = services
+        .get("v9.nobody.example.com")
+        .await
+        .expect("still there");
+    assert_eq!(other.data["spec"]["groupPriorityMinimum"], 77);
+    assert_eq!(other.metadata.labels, None);
+    east.delete(&services, "v9.nobody.example.com").await;
+}
+
+pub(crate) async fn a_changed_authority_is_handed_on(world: &World) {
+    let west = &world.west;
+    let (services, name) = (west.api_services(), "v1.helium.dev");
+    let old = west.serving_authority.certificate_pem();
+    let next = Authority::new("next").expect("an authority");
+    // Half-written first: the old one stays, and the cluster with it.
+    std::fs::write(west.serving_ca(), "-----BEGIN CERTIFICATE-----\n").expect("written");
+    wait_for("the broken file is told", PROMPT, || async {
+        world
+            .west_agent
+            .process
+            .log()
+            .contains("the last good one stays")
+    })
+    .await;
+    let both = format!("{old}{}", next.certificate_pem());
+    std::fs::write(west.serving_ca(), &both).expect("written");
+    for name in [name, "v1.coordination.helium.dev"] {
+        west.sees("has both authorities", PROMPT, &services, name, |service| {
+            service["spec"]["caBundle"] == BASE64.encode(&both)
+        })
+        .await;
+    }
+    west.sees("is available", PROMPT, &services, name, is_available)
+        .await;
+    std::fs::write(west.serving_ca(), old).expect("written");
+    west.sees("has the old one", PROMPT, &services, name, |service| {
+        service["spec"]["caBundle"] == BASE64.encode(old)
+    })
+    .await;
+}

@@ -1,0 +1,123 @@
+//! Two clusters, their store, and an agent in each.
+
+use std::path::Path;
+use std::process::Command;
+
+use helium_testkit::wait_for;
+use tempfile::TempDir;
+
+use crate::agent::{self, Agent};
+use crate::cluster::{Cluster, START};
+use crate::process::{Process, component, free_port};
+
+/// All that runs.
+pub(crate) struct World {
+    // Dropped in this order: agents first, so that their logs don't fill with the end of the others.
+    pub(crate) east_agent: Agent,
+    pub(crate) west_agent: Agent,
+    pub(crate) east: Cluster,
+    pub(crate) west: Cluster,
+    pub(crate) store: Etcd,
+    _hosts_store: Etcd,
+    dir: TempDir,
+}
+
+/// A real etcd that can be killed and started again.
+pub(crate) struct Etcd {
+    process: Process,
+    command: Box<dyn Fn() -> Process + Send + Sync>,
+    port: u16,
+}
+
+impl Etcd {
+    fn start(dir: &Path, name: &str) -> Self {
+        let (port, peer_port) = (free_port(), free_port());
+        let (dir, name) = (dir.to_owned(), name.to_owned());
+        let command = move || {
+            let client = format!("http://127.0.0.1:{port}");
+            let peer = format!("http://127.0.0.1:{peer_port}");
+            let mut command = Command::new(component("etcd"));
+            command
+                .arg("--data-dir")
+                .arg(dir.join(&name))
+                .args(["--listen-client-urls", &client])
+                .args(["--advertise-client-urls", &client])
+                .args(["--listen-peer-urls", &peer])
+                .args(["--initial-advertise-peer-urls", &peer])
+                .args(["--initial-cluster", &format!("default={peer}")])
+                .args(["--unsafe-no-fsync", "--log-level", "error"]);
+            Process::start(command, dir.join(format!("{name}.log")))
+        };
+        Self {
+            process: command(),
+            command: Box::new(command),
+            port,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    pub(crate) fn resume(&mut self) {
+        self.process = (self.command)();
+    }
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        helium_tls::install_provider();
+        let dir = TempDir::new().expect("a temporary folder");
+        let hosts_store = Etcd::start(dir.path(), "hosts");
+        let store = Etcd::start(dir.path(), "store");
+        let url = hosts_store.url();
+        let mut east = Cluster::start("east", dir.path().join("east"), &url).await;
+        let mut west = Cluster::start("west", dir.path().join("west"), &url).await;
+        tokio::join!(east.wait_ready(), west.wait_ready());
+        for cluster in [&mut east, &mut west] {
+            cluster.start_helium(&store.url()).await;
+            agent::grant(cluster).await;
+        }
+        Self {
+            east_agent: agent::start(&east, "1"),
+            west_agent: agent::start(&west, "1"),
+            east,
+            west,
+            store,
+            _hosts_store: hosts_store,
+            dir,
+        }
+    }
+
+    /// The clusters.
+    pub(crate) fn clusters(&self) -> [&Cluster; 2] {
+        [&self.east, &self.west]
+    }
+
+    /// Stops what can be stopped, and shows that the agents end well.
+    pub(crate) async fn stop(mut self) {
+        for agent in [&mut self.east_agent, &mut self.west_agent] {
+            agent.terminate();
+            let ended = std::sync::Mutex::new(None);
+            let agent = std::sync::Mutex::new(agent);
+            wait_for("an agent ends when asked", START, || async {
+                let status = agent.lock().expect("not poisoned").process.ended();
+                *ended.lock().expect("not poisoned") = status;
+                status.is_some()
+            })
+            .await;
+            let status = ended.into_inner().expect("not poisoned");
+            assert_eq!(status.and_then(|status| status.code()), Some(0));
+        }
+        self.east.stop().await;
+        self.west.stop().await;
+        if std::env::var_os("HELIUM_KEEP_LOGS").is_some() {
+            self.dir.disable_cleanup(true);
+            eprintln!("logs are kept in {}", self.dir.path().display());
+        }
+    }
+}
