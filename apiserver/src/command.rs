@@ -1,6 +1,7 @@
 //! The program: flags, log, server, signals.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -9,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::options::Options;
-use crate::server::Server;
+use crate::server::{Server, StartError};
 
 /// Runs `helium-apiserver` until it is told to stop. Exit code 0 after a clean stop, 1 on an
 /// error, 2 on bad flags.
@@ -20,6 +21,9 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", Chain(&*error));
+            if let Some(remedy) = error.downcast_ref::<StartError>().map(remedy) {
+                eprintln!("{remedy}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -47,6 +51,30 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     running.stop().await;
     info!("stopped");
     Ok(())
+}
+
+/// One sentence that says what to do.
+fn remedy(error: &StartError) -> &'static str {
+    match error {
+        StartError::Tls(_) => "Check --tls-cert-file and --tls-private-key-file.",
+        StartError::Listen { source, .. } => match source.kind() {
+            ErrorKind::AddrInUse => {
+                "Stop what listens there, or choose another port with --secure-port."
+            }
+            ErrorKind::PermissionDenied => {
+                "Choose a port that this user may listen on with --secure-port."
+            }
+            _ => "Choose an address of this machine with --bind-address.",
+        },
+        StartError::Authentication(_) => {
+            "Check --client-ca-file, --requestheader-client-ca-file, --kubeconfig and \
+             --authentication-kubeconfig."
+        }
+        StartError::Authorization(_) => "Check --kubeconfig and --authorization-kubeconfig.",
+        StartError::Registry(_) => {
+            "Check --etcd-servers, --etcd-cafile, --etcd-certfile and --etcd-keyfile."
+        }
+    }
 }
 
 async fn start(options: Options) -> Result<crate::server::Running, Box<dyn Error>> {

@@ -1,5 +1,7 @@
 //! What can go wrong between us and the store.
 
+use std::fmt;
+
 use tonic::Code;
 
 /// Result of a call to the store.
@@ -26,7 +28,7 @@ pub enum Error {
         outcome_known: bool,
         /// What the last endpoint said.
         #[source]
-        source: Box<tonic::Status>,
+        source: Reply,
     },
     /// No answer in time.
     #[error("{doing}: no answer in time")]
@@ -90,7 +92,7 @@ impl Error {
         Self::Unavailable {
             doing,
             outcome_known,
-            source: Box::new(status),
+            source: Reply(Box::new(status)),
         }
     }
 
@@ -98,6 +100,27 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Timeout { .. })
+    }
+}
+
+/// An endpoint's last word: its own, or, where there is a source, that of the connection to it.
+///
+/// A plain gRPC status prints its sources as program text; this one leaves them to whoever prints the chain.
+#[derive(Debug)]
+pub struct Reply(Box<tonic::Status>);
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.message() {
+            "" => write!(f, "{}", self.0.code()),
+            message => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Reply {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&*self.0)
     }
 }
 
