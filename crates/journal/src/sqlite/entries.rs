@@ -5,8 +5,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::connection::{Connection, Held};
-use super::errors::is_duplicate;
+use super::connection::Connection;
 use crate::{
     Appended, Entry, EntryId, Epoch, Error, ErrorKind, Head, Inserted, Listed, LogId, Result, Slot,
     WriterId,
@@ -14,20 +13,22 @@ use crate::{
 
 /// The insert looks for the entry that it follows (J8) and commits by itself; the floor is read after
 /// it, by the same command.
+///
+/// Without that entry `prev` would be null, which the table refuses: `OR IGNORE` makes no row then,
+/// nor in a taken slot. (SQLite keeps the rows of an `INSERT … SELECT … WHERE EXISTS` that reads its
+/// own table in a temporary table first, which costs milliseconds with a payload of a MiB.)
 pub(super) const APPEND: &str = "\
-INSERT INTO journal (log_id, slot, id, prev, writer, epoch, at_micros, first_rev, last_rev, enc, payload) \
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 WHERE ?2 = 1 OR EXISTS (\
-SELECT 1 FROM journal WHERE log_id = ?1 AND slot = ?2 - 1 AND id = ?4); \
+INSERT OR IGNORE INTO journal \
+(log_id, slot, id, prev, writer, epoch, at_micros, first_rev, last_rev, enc, payload) \
+VALUES (?1, ?2, ?3, CASE WHEN ?2 = 1 THEN ?4 ELSE \
+(SELECT id FROM journal WHERE log_id = ?1 AND slot = ?2 - 1 AND id = ?4) END, \
+?5, ?6, ?7, ?8, ?9, ?10, ?11); \
 SELECT COALESCE((SELECT slot FROM checkpoint WHERE log_id = ?1), 0), \
-(SELECT id FROM journal WHERE log_id = ?1 AND slot = ?2 - 1), changes()";
+(SELECT id FROM journal WHERE log_id = ?1 AND slot = ?2 - 1), changes(), \
+EXISTS (SELECT 1 FROM journal WHERE log_id = ?1 AND slot = ?2)";
 
 pub(super) const FLOOR: &str =
     "SELECT COALESCE((SELECT slot FROM checkpoint WHERE log_id = ?1), 0)";
-
-/// Read behind a refused insert: the floor, and the id in the slot before.
-pub(super) const BEHIND: &str = "\
-SELECT COALESCE((SELECT slot FROM checkpoint WHERE log_id = ?1), 0), \
-(SELECT id FROM journal WHERE log_id = ?1 AND slot = ?2 - 1)";
 
 pub(super) const HEAD: &str = "\
 SELECT COALESCE((SELECT slot FROM checkpoint WHERE log_id = ?1), 0), \
@@ -69,7 +70,7 @@ pub(super) async fn append(writer: &Connection, log: LogId, entry: &Entry) -> Re
         return Ok(Appended::Diverged { found: None });
     }
     let mut held = writer.hold(ACTION).await?;
-    let inserted = sqlx::query(APPEND)
+    let row = sqlx::query(APPEND)
         .bind(log.0)
         .bind(entry.slot.0)
         .bind(&entry.id.0[..])
@@ -83,28 +84,15 @@ pub(super) async fn append(writer: &Connection, log: LogId, entry: &Entry) -> Re
         .bind(&entry.payload[..])
         .fetch_one(held.get(ACTION)?)
         .await;
-    let (inserted, row) = match inserted {
-        Ok(row) if column::<i64>(&row, 2)? == 0 => (Inserted::Nothing, row),
-        Ok(row) => (Inserted::Row, row),
-        Err(error) if is_duplicate(&error) => {
-            (Inserted::Duplicate, behind(&mut held, log, entry).await?)
-        }
-        Err(error) => return Err(held.fail(ACTION, error)),
+    let row = row.map_err(|error| held.fail(ACTION, error))?;
+    let (is_made, is_taken): (bool, bool) = (column(&row, 2)?, column(&row, 3)?);
+    let inserted = match (is_made, is_taken) {
+        (true, _) => Inserted::Row,
+        (false, true) => Inserted::Duplicate,
+        (false, false) => Inserted::Nothing,
     };
     let (floor, before) = (Slot(column(&row, 0)?), optional_id(&row, 1)?);
     Ok(entry.appended(inserted, floor, before))
-}
-
-/// Read behind a refused insert, on the same connection. Should it fail, the slot is taken all the
-/// same, but whether it still exists is not known: undecided.
-async fn behind(held: &mut Held<'_>, log: LogId, entry: &Entry) -> Result<SqliteRow> {
-    const ACTION: &str = "reading the floor";
-    let row = sqlx::query(BEHIND)
-        .bind(log.0)
-        .bind(entry.slot.0)
-        .fetch_one(held.get(ACTION)?)
-        .await;
-    row.map_err(|error| held.fail(ACTION, error))
 }
 
 pub(super) async fn head(reader: &Connection, log: LogId, applied: Slot) -> Result<Head> {

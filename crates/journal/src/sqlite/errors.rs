@@ -16,7 +16,6 @@ const TOOBIG: i32 = 18;
 const CONSTRAINT: i32 = 19;
 const AUTH: i32 = 23;
 const NOTADB: i32 = 26;
-const CONSTRAINT_PRIMARYKEY: i32 = 1555;
 
 fn code_of(error: &sqlx::Error) -> Option<i32> {
     let database = error
@@ -28,11 +27,6 @@ fn code_of(error: &sqlx::Error) -> Option<i32> {
 /// Somebody else holds the file.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     code_of(error).is_some_and(|code| matches!(code & 0xff, BUSY | LOCKED))
-}
-
-/// The row is there already.
-pub(super) fn is_duplicate(error: &sqlx::Error) -> bool {
-    code_of(error) == Some(CONSTRAINT_PRIMARYKEY)
 }
 
 /// The kind of an error, and whether the statement is proved not to have happened. SQLite rolls a
