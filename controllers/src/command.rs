@@ -55,7 +55,8 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let fleet = control_plane
         .endpoint()
         .ok_or("no control plane is named")?;
-    let (fleet, _) = fleet.client().await?;
+    // Bad credentials are an error now, and a warning once it runs.
+    fleet.client().await?;
     let ca = match ca_file {
         Some(path) => Some(CaFile::open(path).await?),
         None => None,
@@ -131,7 +132,7 @@ async fn work(
             election.hold(&term).await;
             term.cancel();
         };
-        tokio::join!(holding, registrar.run(&term, &ready));
+        tokio::join!(holding, Box::pin(registrar.run(&term, &ready)));
         counters.leader.set(0);
         if stop.is_cancelled() {
             election.release().await;

@@ -9,6 +9,8 @@ use kube::{Client, Config};
 
 /// Time to dial a server.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How often files are looked at.
+const FILES_CHECK: Duration = Duration::from_secs(5);
 /// Namespace of an agent that runs outside of its cluster.
 pub(crate) const DEFAULT_NAMESPACE: &str = "helium-system";
 
@@ -112,6 +114,40 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Waits until a file that says who we are, or whom to trust, is another one than at the call: a client holds
+    /// what it read when it was built.
+    pub(crate) async fn changed(&self) {
+        let first = self.read().await;
+        loop {
+            tokio::time::sleep(FILES_CHECK).await;
+            let now = self.read().await;
+            // A file that is missing is being replaced.
+            if now != first && now.iter().all(Option::is_some) {
+                return;
+            }
+        }
+    }
+
+    async fn read(&self) -> Vec<Option<Vec<u8>>> {
+        let files: Vec<&PathBuf> = match self {
+            // Tokens and authorities are followed by the client itself.
+            Self::InCluster => Vec::new(),
+            Self::Kubeconfig(path) => vec![path],
+            Self::Direct(direct) => direct
+                .certificate
+                .iter()
+                .flat_map(|(certificate, key)| [certificate, key])
+                .collect(),
+        };
+        let mut contents = Vec::with_capacity(files.len());
+        for file in files {
+            contents.push(tokio::fs::read(file).await.ok());
+        }
+        contents
+    }
+}
+
 impl Direct {
     async fn config(&self) -> Result<Config, EndpointError> {
         let bundle =
@@ -135,5 +171,32 @@ impl Direct {
             ..AuthInfo::default()
         };
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_certificate_is_noticed_when_it_is_complete() {
+        let dir = tempfile::tempdir().unwrap();
+        let (certificate, key) = (dir.path().join("tls.crt"), dir.path().join("tls.key"));
+        std::fs::write(&certificate, "one").unwrap();
+        std::fs::write(&key, "one").unwrap();
+        let endpoint = Endpoint::Direct(Direct {
+            url: Uri::from_static("https://localhost"),
+            ca_file: dir.path().join("ca.crt"),
+            certificate: Some((certificate.clone(), key.clone())),
+            token_file: None,
+        });
+        let changed = endpoint.changed();
+        tokio::pin!(changed);
+        let bound = FILES_CHECK * 3;
+        assert!(tokio::time::timeout(bound, &mut changed).await.is_err());
+        std::fs::remove_file(&certificate).unwrap();
+        assert!(tokio::time::timeout(bound, &mut changed).await.is_err());
+        std::fs::write(&certificate, "two").unwrap();
+        assert!(tokio::time::timeout(bound, &mut changed).await.is_ok());
     }
 }

@@ -11,6 +11,9 @@ use http::Uri;
 use crate::cluster_name::ClusterName;
 use crate::endpoint::{Direct, Endpoint};
 
+/// The client library calls every refused request an error for a person; we judge that ourselves.
+const DEFAULT_LOG: &str = "info,kube_client=off,kube_runtime=off";
+
 /// Makes one cluster serve what the fleet shares.
 #[derive(Debug, Parser)]
 #[command(name = "helium-agent", version, max_term_width = 100)]
@@ -127,7 +130,7 @@ pub(crate) struct Observability {
     #[arg(long, default_value_t = Format::Plain, env = "HELIUM_AGENT_LOG_FORMAT")]
     pub(crate) log_format: Format,
     /// What is logged, as level or target=level,…; RUST_LOG has precedence.
-    #[arg(long, default_value = "info", env = "HELIUM_AGENT_LOG")]
+    #[arg(long, default_value = DEFAULT_LOG, env = "HELIUM_AGENT_LOG")]
     pub(crate) log: String,
 }
 

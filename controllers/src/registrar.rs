@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use helium_telemetry::Chain;
 use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -42,6 +43,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
 
 pub(crate) use ca::CaFile;
 use desired::{Desired, Target};
@@ -51,6 +53,7 @@ use plan::Observed;
 use writer::{Outcome, Writer};
 
 use crate::ClusterName;
+use crate::endpoint::Endpoint;
 use crate::follow::{self, Follow};
 use crate::metrics::Metrics;
 use crate::probe::Readiness;
@@ -70,6 +73,10 @@ const RESYNC: Duration = Duration::from_secs(30);
 const GATHER: Duration = Duration::from_millis(50);
 /// How often the CA file is read.
 const CA_CHECK: Duration = Duration::from_secs(1);
+/// Time to write what became of definitions into their status; the rest follows in the next round.
+const TELL: Duration = Duration::from_secs(2);
+/// Pause between two looks at credentials that can't be used.
+const CREDENTIALS_RETRY: Duration = Duration::from_secs(2);
 /// First pause after a round in which something failed; it doubles up to [`RESYNC`].
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 
@@ -95,7 +102,7 @@ pub(crate) struct Settings {
 pub(crate) struct Registrar {
     settings: Settings,
     own: Client,
-    fleet: Client,
+    fleet: Endpoint,
     ca: Option<CaFile>,
     metrics: Metrics,
     writer: Writer,
@@ -160,7 +167,7 @@ impl Registrar {
     pub(crate) fn new(
         settings: Settings,
         own: Client,
-        fleet: Client,
+        fleet: Endpoint,
         ca: Option<CaFile>,
         metrics: Metrics,
     ) -> Self {
@@ -176,17 +183,44 @@ impl Registrar {
 
     /// Works until stopped. May be run again after that.
     pub(crate) async fn run(&mut self, stop: &CancellationToken, ready: &Readiness) {
+        while !stop.is_cancelled() {
+            let fleet = self.fleet.clone();
+            match fleet.client().await {
+                Ok((client, _)) => {
+                    let stop = stop.child_token();
+                    let renewal = async {
+                        tokio::select! {
+                            () = stop.cancelled() => {}
+                            () = fleet.changed() => {
+                                info!("the credentials for the control plane have changed");
+                                stop.cancel();
+                            }
+                        }
+                    };
+                    tokio::join!(renewal, self.work(client, &stop, ready));
+                }
+                // They were good at the start: somebody is replacing them.
+                Err(error) => {
+                    warn!(error = %Chain(&error), "the credentials for the control plane can't be used");
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(CREDENTIALS_RETRY) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Works with one set of credentials until stopped.
+    async fn work(&mut self, fleet: Client, stop: &CancellationToken, ready: &Readiness) {
         let changed = Arc::new(Notify::new());
         let followed = Followed::new(&changed);
-        let stop = stop.child_token();
-        // Whatever ends first ends the rest: none of them goes on alone.
-        let _guard = stop.clone().drop_guard();
-        let definitions = Api::all_with(self.fleet.clone(), &definitions_resource());
+        let definitions: Api<DynamicObject> = Api::all_with(fleet, &definitions_resource());
         let own = self.own.clone();
         let ours = follow::settings().labels(&format!("{MANAGED_BY}={MANAGER}"));
         tokio::join!(
             followed.definitions.run(
-                watcher::watcher(definitions, follow::settings()),
+                watcher::watcher(definitions.clone(), follow::settings()),
                 stop.clone()
             ),
             followed.api_services.run(
@@ -200,12 +234,13 @@ impl Registrar {
                 watcher::watcher(Api::all(own), follow::settings()),
                 stop.clone()
             ),
-            self.rounds(&followed, &changed, &stop, ready),
+            self.rounds(&definitions, &followed, &changed, stop, ready),
         );
     }
 
     async fn rounds(
         &mut self,
+        definitions: &Api<DynamicObject>,
         followed: &Followed,
         changed: &Notify,
         stop: &CancellationToken,
@@ -238,7 +273,7 @@ impl Registrar {
             let Some(view) = followed.view() else {
                 continue;
             };
-            let round = self.round(&view);
+            let round = self.round(definitions, &view);
             let clean = tokio::select! {
                 () = stop.cancelled() => return,
                 clean = round => clean,
@@ -253,7 +288,7 @@ impl Registrar {
     }
 
     /// One look at everything. Returns whether all that had to be written was.
-    async fn round(&self, view: &View) -> bool {
+    async fn round(&self, api: &Api<DynamicObject>, view: &View) -> bool {
         let definitions: Vec<Definition> = view
             .definitions
             .iter()
@@ -271,7 +306,9 @@ impl Registrar {
         let desired = desired::desired(&kinds, &view.local, &target);
         let plan = plan::plan(&desired, &view.observed);
         let outcome = self.writer.write(plan).await;
-        let told = self.tell(&definitions, &desired, view, &outcome).await;
+        // A control plane that doesn't answer must not keep the cluster from being looked at.
+        let telling = self.tell(api, &definitions, &desired, view, &outcome);
+        let told = tokio::time::timeout(TELL, telling).await.unwrap_or(false);
 
         self.metrics.definitions.set(count(definitions.len()));
         self.metrics
@@ -289,6 +326,7 @@ impl Registrar {
     /// Says in each definition's status what became of it here. Returns whether that succeeded.
     async fn tell(
         &self,
+        api: &Api<DynamicObject>,
         definitions: &[Definition],
         desired: &Desired,
         view: &View,
@@ -314,40 +352,38 @@ impl Registrar {
             if report::holds(status, &entry) {
                 continue;
             }
-            if let Err(error) = self.put_status(&definition.name, entry).await {
+            if let Err(error) = put_status(api, &definition.name, entry).await {
                 // The registration holds all the same; it is told with the next round.
-                let error: &(dyn std::error::Error + 'static) = &error;
-                let error = helium_telemetry::Chain(error);
-                tracing::debug!(definition = definition.name, %error, "writing a status failed");
+                debug!(definition = definition.name, error = %Chain(&error), "writing a status failed");
                 all = false;
             }
         }
         all
     }
+}
 
-    async fn put_status(&self, name: &str, entry: Value) -> Result<(), kube::Error> {
-        /// Writers of one status: the agents of all clusters, and the servers.
-        const ATTEMPTS: usize = 8;
-        let api: Api<DynamicObject> = Api::all_with(self.fleet.clone(), &definitions_resource());
-        let mut attempt = 1;
-        loop {
-            let Some(mut object) = api.get_opt(name).await? else {
-                return Ok(());
-            };
-            let status = object.data.get("status");
-            if report::holds(status, &entry) {
-                return Ok(());
+/// Puts this cluster's entry into a definition's status, among those of others who do the same.
+async fn put_status(api: &Api<DynamicObject>, name: &str, entry: Value) -> Result<(), kube::Error> {
+    /// Writers of one status: the agents of all clusters, and the servers.
+    const ATTEMPTS: usize = 8;
+    let mut attempt = 1;
+    loop {
+        let Some(mut object) = api.get_opt(name).await? else {
+            return Ok(());
+        };
+        let status = object.data.get("status");
+        if report::holds(status, &entry) {
+            return Ok(());
+        }
+        let mut status = status.cloned().unwrap_or_default();
+        report::put(&mut status, entry.clone(), Timestamp::now());
+        object.data["status"] = status;
+        match api.replace_status(name, &writer::post(), &object).await {
+            Err(kube::Error::Api(status)) if status.is_conflict() && attempt < ATTEMPTS => {
+                attempt += 1;
             }
-            let mut status = status.cloned().unwrap_or_default();
-            report::put(&mut status, entry.clone(), Timestamp::now());
-            object.data["status"] = status;
-            match api.replace_status(name, &writer::post(), &object).await {
-                Err(kube::Error::Api(status)) if status.is_conflict() && attempt < ATTEMPTS => {
-                    attempt += 1;
-                }
-                Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
-                done => return done.map(|_| ()),
-            }
+            Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
+            done => return done.map(|_| ()),
         }
     }
 }

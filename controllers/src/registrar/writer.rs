@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::time::Duration;
 
 use helium_telemetry::Chain;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -14,6 +15,9 @@ use tracing::{info, warn};
 use super::FIELD_MANAGER;
 use super::plan::{Change, Plan};
 use crate::metrics::Metrics;
+
+/// Time for one write.
+const REQUEST: Duration = Duration::from_secs(5);
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -43,6 +47,27 @@ pub(super) fn post() -> PostParams {
     PostParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()
+    }
+}
+
+async fn write_one<K>(api: &Api<K>, name: &str, change: Change<K>) -> Result<(), kube::Error>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+{
+    match change {
+        Change::Create(object) => api.create(&post(), &object).await.map(|_| ()),
+        Change::Apply(object) => {
+            let params = PatchParams::apply(FIELD_MANAGER).force();
+            let done = api.patch(name, &params, &Patch::Apply(&object)).await;
+            done.map(|_| ())
+        }
+        Change::Delete(seen) => {
+            let params = DeleteParams::background().preconditions(Preconditions {
+                resource_version: seen.resource_version,
+                uid: seen.uid,
+            });
+            api.delete(name, &params).await.map(|_| ())
+        }
     }
 }
 
@@ -78,21 +103,10 @@ impl Writer {
                 Change::Apply(object) => ("apply", object.name_any()),
                 Change::Delete(seen) => ("delete", seen.name.clone()),
             };
-            let done = match change {
-                Change::Create(object) => api.create(&post(), &object).await.map(|_| ()),
-                Change::Apply(object) => {
-                    let params = PatchParams::apply(FIELD_MANAGER).force();
-                    let done = api.patch(&name, &params, &Patch::Apply(&object)).await;
-                    done.map(|_| ())
-                }
-                Change::Delete(seen) => {
-                    let params = DeleteParams::background().preconditions(Preconditions {
-                        resource_version: seen.resource_version,
-                        uid: seen.uid,
-                    });
-                    api.delete(&name, &params).await.map(|_| ())
-                }
-            };
+            let work = write_one(&api, &name, change);
+            let done = tokio::time::timeout(REQUEST, work)
+                .await
+                .unwrap_or_else(|elapsed| Err(kube::Error::Service(Box::new(elapsed))));
             match done {
                 Ok(()) => {
                     info!(kind, name, verb, "written");

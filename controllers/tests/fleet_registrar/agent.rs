@@ -26,6 +26,11 @@ pub(crate) async fn grant(cluster: &Cluster) {
     cluster.apply(&rights.replace(service_account, user)).await;
 }
 
+/// Writes new credentials into an agent's files, as a rotation does.
+pub(crate) fn renew(cluster: &Cluster) {
+    cluster.kubeconfig("helium-agent", &[], cluster.api_port, &cluster.ca());
+}
+
 /// Starts an agent for a cluster; `replica` tells its files from those of others.
 pub(crate) fn start(cluster: &Cluster, replica: &str) -> Agent {
     let own = cluster.kubeconfig("helium-agent", &[], cluster.api_port, &cluster.ca());

@@ -154,3 +154,19 @@ pub(crate) async fn without_the_store_everything_stays(world: &mut World) {
             .await;
     }
 }
+
+pub(crate) async fn renewed_credentials_are_used(world: &World) {
+    const GROUP: &str = "renewed.example.com";
+    let west = &world.west;
+    agent::renew(west);
+    wait_for("the new credentials are seen", TAKEOVER, || async {
+        let log = world.west_agent.process.log();
+        log.contains("the credentials for the control plane have changed")
+    })
+    .await;
+    define(&world.east, GROUP, &["v1"]).await;
+    let services = west.api_services();
+    let name = format!("v1.{GROUP}");
+    west.sees("is available", PROMPT, &services, &name, is_available)
+        .await;
+}
