@@ -173,6 +173,14 @@ fn check(history: &[Event], told: &Told) {
         let known = told.acknowledged.get(at) == Some(key) || told.unknown.contains(key);
         assert!(known, "{key:?} at {at} was never asked for");
     }
+    let happened = puts.values().filter(|key| told.unknown.contains(*key));
+    println!(
+        "{} puts acknowledged, {} without an answer, of which {} happened; {} counts",
+        told.acknowledged.len(),
+        told.unknown.len(),
+        happened.count(),
+        counts.len()
+    );
     for (step, (at, value)) in (1..).zip(&counts) {
         assert_eq!(*value, step, "the count at {at}");
     }

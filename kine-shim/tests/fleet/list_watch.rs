@@ -52,7 +52,7 @@ async fn nothing_is_missed_or_doubled_by_list_and_watch_while_commits_are_slow()
     for instance in &instances {
         let rates = Rates {
             slow: 0.3,
-            slow_up_to: Duration::from_millis(15),
+            slow_up_to: Duration::from_millis(8),
             unanswered: 0.01,
             ..Rates::default()
         };
