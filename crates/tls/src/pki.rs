@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use ::pem::{EncodeConfig, LineEnding, Pem};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType,
@@ -14,6 +15,8 @@ use rcgen::{
 
 use crate::error::{Error, Result};
 use crate::pem;
+
+mod subject;
 
 /// How long an authority is valid, in days.
 const AUTHORITY_DAYS: i64 = 3650;
@@ -54,7 +57,7 @@ impl Authority {
             source,
         };
         let key = KeyPair::generate().map_err(error)?;
-        let mut params = params(common_name, &[], AUTHORITY_DAYS);
+        let mut params = params(common_name, AUTHORITY_DAYS);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![
             KeyUsagePurpose::KeyCertSign,
@@ -107,7 +110,7 @@ impl Authority {
             subject: common_name.to_owned(),
             source,
         };
-        let mut params = params(common_name, &[], CERTIFICATE_DAYS);
+        let mut params = params(common_name, CERTIFICATE_DAYS);
         for name in names {
             params.subject_alt_names.push(match name.parse::<IpAddr>() {
                 Ok(address) => SanType::IpAddress(address),
@@ -115,19 +118,25 @@ impl Authority {
             });
         }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.issue(common_name, params)
+        self.issue(common_name, &[], params)
     }
 
-    /// Issues a client certificate: the common name is the user, the organisations are its groups.
+    /// Issues a client certificate: the common name is the user, the organisations are its groups,
+    /// any number of them.
     pub fn issue_client(&self, common_name: &str, organizations: &[&str]) -> Result<Issued> {
-        let mut params = params(common_name, organizations, CERTIFICATE_DAYS);
+        let mut params = params(common_name, CERTIFICATE_DAYS);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.issue(common_name, params)
+        self.issue(common_name, organizations, params)
     }
 
-    fn issue(&self, subject: &str, mut params: CertificateParams) -> Result<Issued> {
+    fn issue(
+        &self,
+        common_name: &str,
+        organizations: &[&str],
+        mut params: CertificateParams,
+    ) -> Result<Issued> {
         let error = |source| Error::Issue {
-            subject: subject.to_owned(),
+            subject: common_name.to_owned(),
             source,
         };
         params.key_usages = vec![
@@ -136,8 +145,15 @@ impl Authority {
         ];
         let key = KeyPair::generate().map_err(error)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(error)?;
+        let certificate_pem = if organizations.is_empty() {
+            certificate.pem()
+        } else {
+            let der = subject::extend(certificate.der(), organizations, self.issuer.key());
+            let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
+            ::pem::encode_config(&Pem::new("CERTIFICATE", der.map_err(error)?), config)
+        };
         Ok(Issued {
-            certificate_pem: certificate.pem(),
+            certificate_pem,
             key_pem: key.serialize_pem(),
         })
     }
@@ -154,13 +170,10 @@ impl Issued {
     }
 }
 
-fn params(common_name: &str, organizations: &[&str], days: i64) -> CertificateParams {
+fn params(common_name: &str, days: i64) -> CertificateParams {
     let mut params = CertificateParams::default();
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, common_name);
-    for organization in organizations {
-        name.push(DnType::OrganizationName, *organization);
-    }
     params.distinguished_name = name;
     let now = time::OffsetDateTime::now_utc();
     params.not_before = now - time::Duration::hours(1);

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::Authority;
 use crate::{
@@ -167,6 +168,43 @@ fn authority_is_loaded_again_and_signs_for_the_same_name() {
         &std::fs::metadata(&key).expect("the key").permissions(),
     );
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// The issuing library's names hold one value a type, so that of several groups only the last one
+/// came through.
+#[test]
+fn a_client_certificate_carries_all_its_organisations_in_order() {
+    let authority = Authority::new("fleet").expect("an authority");
+    let long = "g".repeat(300);
+    let lists: [&[&str]; 5] = [
+        &[],
+        &["one"],
+        &["system:masters", "helium:clusters"],
+        &["c", "a", "b", "a", "größe"],
+        &[&long, &long, &long],
+    ];
+    for organizations in lists {
+        let issued = authority
+            .issue_client("cluster-1", organizations)
+            .expect("issued");
+        let chain =
+            certificates_from_pem(issued.certificate_pem.as_bytes(), "issued").expect("parsed");
+        let identity = CertificateIdentity::from_certificate(&chain[0]).expect("an identity");
+        assert_eq!(identity.common_name, "cluster-1");
+        assert_eq!(identity.organizations, organizations);
+
+        // The rest of the certificate is whole: a strict parser reads it to its last byte, and the
+        // authority's signature fits.
+        let (rest, parsed) = X509Certificate::from_der(&chain[0]).expect("a certificate");
+        assert!(rest.is_empty());
+        assert_eq!(parsed.subject().iter().count(), 1 + organizations.len());
+        let usage = parsed.extended_key_usage().expect("well-formed");
+        assert!(usage.is_some_and(|usage| usage.value.client_auth));
+        let cas = ClientCas::new();
+        cas.set("fleet", authority.certificate_pem().as_bytes())
+            .expect("a bundle");
+        assert!(cas.verify("fleet", &chain), "{organizations:?}");
+    }
 }
 
 #[test]
