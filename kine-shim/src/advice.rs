@@ -15,7 +15,7 @@ pub(crate) const fn on(error: &StartError) -> Option<&'static str> {
         StartError::Tls(_) => {
             Some("correct --server-cert-file, --server-key-file and --trusted-ca-file")
         }
-        StartError::Storage { source, .. } => on_database(source.kind()),
+        StartError::Storage(error) => on_database(error.kind()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use helium_journal::TlsFiles;
+use helium_journal::endpoint::Endpoint;
 use helium_telemetry::{Chain, logging};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -10,7 +11,7 @@ use tracing::{error, info, warn};
 use crate::advice;
 use crate::options::{Barrier, MetricsAddress, MetricsFlags, Options, ServerFlags, Tuning};
 use crate::replica::{self, ReadBarrier};
-use crate::server::{AutoCompaction, Config, Server, Storage, TlsConfig};
+use crate::server::{AutoCompaction, Config, Server, StartError, Storage, TlsConfig};
 
 /// Runs a server until a signal ends it: 0 then, 1 if it can't start or go on, 2 for a command line
 /// that can't be meant.
@@ -58,18 +59,17 @@ async fn serve(options: Options) -> ExitCode {
         eprintln!("error: signals can't be handled");
         return ExitCode::FAILURE;
     };
+    let config = config(options);
+    let database = place(&config.storage);
     let started = tokio::select! {
-        started = Server::start(config(options)) => started,
+        started = Server::start(config) => started,
         _ = interrupt.recv() => return ExitCode::SUCCESS,
         _ = terminate.recv() => return ExitCode::SUCCESS,
     };
     let running = match started {
         Ok(running) => running,
         Err(error) => {
-            match advice::on(&error) {
-                Some(advice) => eprintln!("error: {}; {advice}", Chain(&error)),
-                None => eprintln!("error: {}", Chain(&error)),
-            }
+            report(&error, &database);
             return ExitCode::FAILURE;
         }
     };
@@ -84,6 +84,26 @@ async fn serve(options: Options) -> ExitCode {
     info!("stopping");
     running.shutdown().await;
     code
+}
+
+/// Where the data is, without any password.
+fn place(storage: &Storage) -> String {
+    let parsed = match storage {
+        Storage::Endpoint { url, tls, .. } => Endpoint::parse(url, tls).ok(),
+        Storage::Journal(_) => None,
+    };
+    // Whatever can't be parsed may hold a password anywhere.
+    parsed.map_or_else(|| "--endpoint".to_owned(), |endpoint| endpoint.to_string())
+}
+
+/// One line: where, what, and what to do about it.
+fn report(error: &StartError, database: &str) {
+    let place = match error {
+        StartError::Storage(_) => format!("{database}: "),
+        _ => String::new(),
+    };
+    let advice = advice::on(error).map_or_else(String::new, |advice| format!("; {advice}"));
+    eprintln!("error: {place}{}{advice}", Chain(error));
 }
 
 fn config(options: Options) -> Config {

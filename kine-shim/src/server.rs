@@ -1,12 +1,10 @@
 //! One server: its sockets, its replica, its tasks, from start to stop.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use helium_journal::endpoint::Endpoint;
 use helium_journal::memory::MemoryDatabase;
 use helium_journal::{Journal, TlsFiles};
 use helium_tls::{ClientAuth, ClientCas, ServerTls, ServerTlsFiles};
@@ -104,19 +102,6 @@ pub struct Config {
     pub replica: replica::Options,
 }
 
-impl fmt::Display for Storage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Endpoint { url, tls, .. } = self else {
-            return f.write_str("the journal");
-        };
-        match Endpoint::parse(url, tls) {
-            Ok(endpoint) => write!(f, "{endpoint}"),
-            // Whatever it is, it may hold a password.
-            Err(_) => f.write_str("the database"),
-        }
-    }
-}
-
 impl Config {
     /// A server of `storage` at `listen_address`, everything else as the command line has it by
     /// default, without a second address for metrics.
@@ -166,14 +151,8 @@ pub enum StartError {
     #[error("TLS for clients can't be set up")]
     Tls(#[from] helium_tls::Error),
     /// The database can't be opened.
-    #[error("{database} can't be opened")]
-    Storage {
-        /// Where it is, without any password.
-        database: String,
-        /// Why not.
-        #[source]
-        source: helium_journal::Error,
-    },
+    #[error("the database can't be opened")]
+    Storage(#[from] helium_journal::Error),
     /// The journal can't be read.
     #[error("the journal can't be loaded")]
     Load(#[from] replica::Error),
@@ -212,11 +191,7 @@ impl Server {
             config.slow_statement,
             config.slow_statement_warning,
         );
-        let journal = open_journal(&config.storage, sql).await;
-        let journal = journal.map_err(|source| StartError::Storage {
-            database: config.storage.to_string(),
-            source,
-        })?;
+        let journal = open_journal(&config.storage, sql).await?;
         let sockets = Sockets {
             listener,
             metrics: metrics_listener,
