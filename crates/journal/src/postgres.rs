@@ -43,6 +43,8 @@ mod place;
 mod pool;
 mod schema;
 mod tls;
+#[cfg(test)]
+mod yugabyte;
 
 use connect::Connector;
 use entries::Unsettled;

@@ -196,6 +196,30 @@ async fn a_writer_held_over_a_trim_is_told_that_its_slot_is_gone() {
     assert_eq!(outcome, Appended::BelowFloor { floor: Slot(7) });
 }
 
+/// An append stands still before it reaches the database, which meanwhile loses the entry that it
+/// follows. Its row would be behind a gap that no listing crosses.
+#[tokio::test]
+async fn a_writer_held_over_a_lost_tail_is_told_that_the_chain_is_gone() {
+    let database = MemoryDatabase::new();
+    let (paused, control) = faulty(&database, 1);
+    let other = database.journal(LOG);
+    let entries = fill(&other, 1, 5, EntryId::NIL).await;
+    let late = entry(6, entries[4].id, "late");
+    let mut hold = control.hold(Call::EntryAppend, Point::Before);
+    let append = tokio::spawn(async move { paused.entry_append(&late).await });
+    hold.arrived().await;
+    assert_eq!(database.lose_tail(LOG, Slot(3)), Some(2));
+    let refilled = fill(&other, 4, 5, entries[2].id).await;
+    hold.release();
+    let found = Some(refilled[1].id);
+    assert_eq!(
+        append.await.unwrap().unwrap(),
+        Appended::Diverged { found },
+        "the slots are filled again, with other entries"
+    );
+    assert_eq!(other.entry_count().await.unwrap(), 5);
+}
+
 /// A checkpointer sleeps between two chunks; another deletes a key and advances.
 #[tokio::test]
 async fn a_checkpointer_held_before_a_chunk_brings_no_deleted_key_back() {
