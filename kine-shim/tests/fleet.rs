@@ -5,6 +5,8 @@
 mod client;
 #[path = "fleet/crash.rs"]
 mod crash;
+#[path = "fleet/failover.rs"]
+mod failover;
 #[path = "fleet/instance.rs"]
 mod instance;
 #[path = "fleet/list_watch.rs"]
