@@ -172,3 +172,6 @@ impl Election {
         Ok(held)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,5 +33,7 @@ mod metrics;
 mod options;
 mod probe;
 pub mod registrar;
+#[cfg(test)]
+mod scripted;
 
 pub use cluster_name::ClusterName;

@@ -25,6 +25,7 @@ pub mod local;
 pub mod plan;
 pub mod report;
 mod roles;
+mod status;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -32,14 +33,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use helium_telemetry::Chain;
-use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind, ObjectMeta, PartialObjectMeta};
 use kube::runtime::watcher;
 use kube::{Api, Client};
-use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -352,39 +351,13 @@ impl Registrar {
             if report::holds(status, &entry) {
                 continue;
             }
-            if let Err(error) = put_status(api, &definition.name, entry).await {
+            if let Err(error) = status::put(api, &definition.name, &entry).await {
                 // The registration holds all the same; it is told with the next round.
                 debug!(definition = definition.name, error = %Chain(&error), "writing a status failed");
                 all = false;
             }
         }
         all
-    }
-}
-
-/// Puts this cluster's entry into a definition's status, among those of others who do the same.
-async fn put_status(api: &Api<DynamicObject>, name: &str, entry: Value) -> Result<(), kube::Error> {
-    /// Writers of one status: the agents of all clusters, and the servers.
-    const ATTEMPTS: usize = 8;
-    let mut attempt = 1;
-    loop {
-        let Some(mut object) = api.get_opt(name).await? else {
-            return Ok(());
-        };
-        let status = object.data.get("status");
-        if report::holds(status, &entry) {
-            return Ok(());
-        }
-        let mut status = status.cloned().unwrap_or_default();
-        report::put(&mut status, entry.clone(), Timestamp::now());
-        object.data["status"] = status;
-        match api.replace_status(name, &writer::post(), &object).await {
-            Err(kube::Error::Api(status)) if status.is_conflict() && attempt < ATTEMPTS => {
-                attempt += 1;
-            }
-            Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
-            done => return done.map(|_| ()),
-        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The pure core, without a server.
 
+use jiff::Timestamp;
 use kube::ResourceExt;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::desired::desired;
 use super::kind::{Aggregation, Kind};

@@ -152,3 +152,6 @@ impl Writer {
         last.clone_from(refused);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,7 @@ async fn what_the_fleet_shares_is_registered_in_every_cluster() {
     ownership::a_foreign_registration_is_left_alone(&world).await;
     ownership::a_changed_authority_is_handed_on(&world).await;
     failure::renewed_credentials_are_used(&world).await;
+    failure::an_agent_that_loses_its_lease_stands_for_it_again(&world).await;
     failure::a_stopped_agent_hands_over_to_its_standby(&mut world).await;
     failure::a_killed_agent_catches_up(&mut world).await;
     failure::without_the_store_everything_stays(&mut world).await;

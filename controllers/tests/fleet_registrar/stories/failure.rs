@@ -1,5 +1,8 @@
 //! Agents end, and the store goes away.
 
+use kube::Api;
+use kube::core::{ApiResource, GroupVersionKind};
+
 use super::*;
 
 pub(crate) async fn a_stopped_agent_hands_over_to_its_standby(world: &mut World) {
@@ -168,5 +171,28 @@ pub(crate) async fn renewed_credentials_are_used(world: &World) {
     let services = west.api_services();
     let name = format!("v1.{GROUP}");
     west.sees("is available", PROMPT, &services, &name, is_available)
+        .await;
+}
+
+pub(crate) async fn an_agent_that_loses_its_lease_stands_for_it_again(world: &World) {
+    let east = &world.east;
+    let kind = GroupVersionKind::gvk("coordination.k8s.io", "v1", "Lease");
+    let leases: Api<DynamicObject> = Api::namespaced_with(
+        east.admin.clone(),
+        "helium-system",
+        &ApiResource::from_gvk(&kind),
+    );
+    let taken = json!({"spec": {"holderIdentity": "somebody", "leaseDurationSeconds": 1}});
+    merge(&leases, "helium-agent", taken).await;
+    wait_for("the loss is noticed", TAKEOVER, || async {
+        let log = world.east_agent.process.log();
+        log.contains("another agent has taken the lease")
+    })
+    .await;
+    wait_for("it leads again", TAKEOVER, || world.east_agent.leads()).await;
+    define(&world.west, "again.example.com", &["v1"]).await;
+    let services = east.api_services();
+    let name = "v1.again.example.com";
+    east.sees("is available", PROMPT, &services, name, is_available)
         .await;
 }
