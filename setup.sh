@@ -20,7 +20,9 @@
 #
 # Running it again goes on where it stopped, and changes nothing that is there already. Environment:
 # HELIUM_SERVERS (folder with kine-shim and helium-apiserver), HELIUM_BIN (folder with kube-apiserver, …, as
-# tests/build.sh makes them), HELIUM_ENGINE (docker, podman or nerdctl). docs/install.md says more.
+# tests/build.sh makes them), HELIUM_ENGINE (docker, podman or nerdctl), HELIUM_WAIT_PERCENT (200 doubles the bounds of
+# all waits), HELIUM_SKIP_MACHINE_CHECK=1 (go on although memory, disk or kernel settings look too small).
+# docs/install.md says more.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -129,7 +131,7 @@ down() {
 		exit 1
 	fi
 	# Only what setup.sh keeps there: the folder may have been somebody's before.
-	rm -rf "$STATE/clusters" "$STATE/demo" "$STATE/kubeconfig" "$STATE/logs" "$STATE/postgres" "$STATE/run" "$STATE/secrets" \
+	rm -rf "$STATE/cache" "$STATE/clusters" "$STATE/demo" "$STATE/kubeconfig" "$STATE/logs" "$STATE/postgres" "$STATE/run" "$STATE/secrets" \
 		"$STATE/lock"
 	rm -f "$STATE/"{.gitignore,changed,demo-done,owned,port-base,profile,report.json,steps.jsonl,measures.jsonl}
 	LOCKED=0
@@ -159,6 +161,7 @@ main() {
 	# Proxies are for the internet, not for servers of this machine.
 	export NO_PROXY=${NO_PROXY:+$NO_PROXY,}127.0.0.1,localhost no_proxy=${no_proxy:+$no_proxy,}127.0.0.1,localhost
 	unset KUBECONFIG # a person's own clusters are never touched
+	export KUBECACHEDIR=$STATE/cache
 	case $PROFILE in
 	processes)
 		# shellcheck source=scripts/setup/processes.sh

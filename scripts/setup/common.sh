@@ -105,9 +105,10 @@ now_ms() {
 timestamp() { date -u +%Y-%m-%dT%H:%M:%SZ; }
 
 # wait_for WHAT SECONDS COMMAND…: calls COMMAND until it succeeds. A COMMAND that returns 99 says that
-# waiting longer is of no use. What it printed last is the reason that a failure gives.
+# waiting longer is of no use. What it printed last is the reason that a failure gives. HELIUM_WAIT_PERCENT
+# stretches all bounds, for slow machines.
 wait_for() {
-	local what=$1 bound=$2 began=$SECONDS reason='' code
+	local what=$1 bound=$(($2 * ${HELIUM_WAIT_PERCENT:-100} / 100)) began=$SECONDS reason='' code
 	shift 2
 	if is_dry; then
 		plan "wait up to $bound s: $what"

@@ -55,28 +55,34 @@ kind_check() {
 		at_least "${version:-0}" 1.30 || problems+=("kubectl is version ${version:-unknown}; 1.30 or newer is needed")
 	fi
 	have openssl || problems+=("openssl is missing")
-	needed=8192
-	[ "$STORE" = yugabyte ] || needed=4096
-	version=$(free_mib)
-	if [ ! -f "$STATE/owned" ] && [ "$version" -lt "$needed" ]; then
-		problems+=("$version MiB of memory are available; this store needs $needed (--store postgres needs 4096, --processes 2500)")
-	fi
-	version=$(disk_mib "$STATE")
-	[ -f "$STATE/owned" ] || [ "$version" -ge 20000 ] || problems+=("$version MiB are free on the disk; images and clusters need 20000")
-	kind_check_kernel
 	kind_check_names
+	local shortages=()
+	kind_check_machine
+	if [ "${HELIUM_SKIP_MACHINE_CHECK:-0}" = 1 ]; then
+		for needed in ${shortages[@]+"${shortages[@]}"}; do warn "$needed (going on: HELIUM_SKIP_MACHINE_CHECK)"; done
+	else
+		problems+=(${shortages[@]+"${shortages[@]}"})
+	fi
 	report_problems ${problems[@]+"${problems[@]}"}
 }
 
-# Too few inotify instances is the usual reason why the second or third kind cluster doesn't come up.
-kind_check_kernel() {
-	local value
+# kind_check_machine: fills shortages. What is made already has been paid for.
+kind_check_machine() {
+	[ ! -f "$STATE/owned" ] || return 0
+	local value needed=8192
+	[ "$STORE" = yugabyte ] || needed=4096
+	value=$(free_mib)
+	[ "$value" -ge "$needed" ] ||
+		shortages+=("$value MiB of memory are available; this store needs $needed (--store postgres needs 4096, --processes 2500)")
+	value=$(disk_mib "$STATE")
+	[ "$value" -ge 20000 ] || shortages+=("$value MiB are free on the disk; images and clusters need 20000")
+	# Too few inotify instances is the usual reason why a second or third kind cluster doesn't come up.
 	value=$(cat /proc/sys/fs/inotify/max_user_instances 2>/dev/null || printf 1024)
-	[ "$value" -ge 512 ] || problems+=("fs.inotify.max_user_instances is $value; three clusters need 512 (sudo sysctl fs.inotify.max_user_instances=512)")
+	[ "$value" -ge 512 ] || shortages+=("fs.inotify.max_user_instances is $value; three clusters need 512 (sudo sysctl fs.inotify.max_user_instances=512)")
 	value=$(cat /proc/sys/fs/inotify/max_user_watches 2>/dev/null || printf 524288)
-	[ "$value" -ge 524288 ] || problems+=("fs.inotify.max_user_watches is $value; three clusters need 524288 (sudo sysctl fs.inotify.max_user_watches=524288)")
+	[ "$value" -ge 524288 ] || shortages+=("fs.inotify.max_user_watches is $value; three clusters need 524288 (sudo sysctl fs.inotify.max_user_watches=524288)")
 	if [ -d /sys/fs/cgroup ] && [ ! -f /sys/fs/cgroup/cgroup.controllers ]; then
-		problems+=("this machine has cgroup v1; the Kubernetes of the node image needs cgroup v2")
+		shortages+=("this machine has cgroup v1; the Kubernetes of the node image needs cgroup v2")
 	fi
 }
 
