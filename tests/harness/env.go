@@ -6,7 +6,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 )
@@ -52,6 +54,19 @@ func (e *Env) Close(keep bool) error {
 		errs = append(errs, os.RemoveAll(e.Dir))
 	}
 	return errors.Join(errs...)
+}
+
+// Complaints returns what all processes of the name warned of in their logs
+// (see [Process.Complaints]); a name stands for all that end with it.
+func (e *Env) Complaints(name string, expected ...*regexp.Regexp) (found []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range e.processes {
+		if strings.HasSuffix(p.Name, name) {
+			found = append(found, p.Complaints(expected...)...)
+		}
+	}
+	return found
 }
 
 // Start starts a process whose log is <Dir>/<name>.log.

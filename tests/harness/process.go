@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -158,6 +160,29 @@ func (p *Process) LogTail(bytes int) string {
 	}
 	return string(text)
 }
+
+// Complaints returns the lines of the log in which the process warns, reports
+// an error or panics, without those that match one of the expected patterns.
+func (p *Process) Complaints(expected ...*regexp.Regexp) []string {
+	text, err := os.ReadFile(p.Log)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	var found []string
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(colour.ReplaceAllString(line, ""))
+		matches := func(pattern *regexp.Regexp) bool { return pattern.MatchString(line) }
+		if complaint.MatchString(line) && !slices.ContainsFunc(expected, matches) {
+			found = append(found, p.Name+": "+line)
+		}
+	}
+	return found
+}
+
+var (
+	colour    = regexp.MustCompile("\x1b\\[[0-9;]*m")
+	complaint = regexp.MustCompile(`^\S+ +(WARN|ERROR) |panicked at`)
+)
 
 // clockTick is the unit of the times in /proc: USER_HZ, 100 on Linux.
 const clockTick = 10 * time.Millisecond

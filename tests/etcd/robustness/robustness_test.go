@@ -15,6 +15,11 @@ func newEnv(t *testing.T) *harness.Env {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		for _, process := range []string{"shim", "shim-a", "shim-b"} {
+			for _, complaint := range env.Complaints(process) {
+				t.Errorf("no test expects this in a log: %s", complaint)
+			}
+		}
 		if err := env.Close(t.Failed()); err != nil {
 			t.Error(err)
 		}
@@ -49,7 +54,7 @@ func TestEtcd(t *testing.T) {
 }
 
 // twoShims starts two instances on a new PostgreSQL.
-func twoShims(t *testing.T) (shims []*harness.Store, endpoints []string) {
+func twoShims(t *testing.T, args ...string) (shims []*harness.Store, endpoints []string) {
 	t.Helper()
 	env := newEnv(t)
 	postgres, err := env.StartPostgres("postgres")
@@ -61,7 +66,7 @@ func twoShims(t *testing.T) (shims []*harness.Store, endpoints []string) {
 		t.Fatal(err)
 	}
 	for _, instance := range []string{"shim-a", "shim-b"} {
-		shim, err := env.StartShim(instance, "debug", url)
+		shim, err := env.StartShim(instance, "debug", url, args...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,6 +82,13 @@ func TestTwoShimsOnOnePostgres(t *testing.T) {
 			judge(t, name, nil, endpoints...)
 		})
 	}
+}
+
+// Without links between them, each learns of the other's writes from the
+// database alone, and late: what a read may not miss, it must ask for.
+func TestTwoShimsWithoutLinks(t *testing.T) {
+	_, endpoints := twoShims(t, "--no-peers")
+	judge(t, "kubernetes", nil, endpoints...)
 }
 
 // Now one, now the other is killed and started again, as a crash would do it.

@@ -19,6 +19,9 @@ func twoInstances(t *testing.T) (a, b target) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		for _, complaint := range append(own.Complaints("shim-a"), own.Complaints("shim-b")...) {
+			t.Errorf("no test expects this in a log: %s", complaint)
+		}
 		if err := own.Close(t.Failed()); err != nil {
 			t.Error(err)
 		}

@@ -56,18 +56,22 @@ func runAll(m *testing.M) (code int, err error) {
 	if endpoint := os.Getenv("SMOKE_ENDPOINT"); endpoint != "" {
 		subject = target{name: "subject", endpoint: endpoint}
 	} else {
-		shim, err := startShim("shim")
+		shim, err := startSubject()
 		if err != nil {
 			return 1, err
 		}
-		subject = target{name: "kine-shim", endpoint: shim}
+		subject = target{name: "kine-shim", endpoint: shim.Endpoint}
 	}
 	for _, server := range []*target{&oracle, &subject} {
 		if server.began, err = readRevision(server.endpoint); err != nil {
 			return 1, fmt.Errorf("reading from %s: %w", server.name, err)
 		}
 	}
-	return m.Run(), nil
+	code = m.Run()
+	if complaints := env.Complaints("shim"); len(complaints) > 0 {
+		return 1, fmt.Errorf("kine-shim logged what no test expects:\n%s", strings.Join(complaints, "\n"))
+	}
+	return code, nil
 }
 
 func readRevision(endpoint string) (int64, error) {
@@ -85,13 +89,21 @@ func readRevision(endpoint string) (int64, error) {
 	return response.Header.Revision, nil
 }
 
-// startShim starts a kine-shim on an empty SQLite file of its own.
-func startShim(name string) (string, error) {
-	shim, err := env.StartShim(name, "debug", "sqlite://"+filepath.Join(env.Dir, name+".db"))
-	if err != nil {
-		return "", err
+// startSubject starts a kine-shim on an empty database of its own: PostgreSQL
+// with SMOKE_DATABASE=postgres, else SQLite.
+func startSubject() (*harness.Store, error) {
+	if os.Getenv("SMOKE_DATABASE") != "postgres" {
+		return env.StartShim("shim", "debug", "sqlite://"+filepath.Join(env.Dir, "shim.db"))
 	}
-	return shim.Endpoint, nil
+	postgres, err := env.StartPostgres("postgres")
+	if err != nil {
+		return nil, err
+	}
+	url, err := postgres.CreateDatabase("smoke")
+	if err != nil {
+		return nil, err
+	}
+	return env.StartShim("shim", "debug", url)
 }
 
 // answer is what one run of etcdctl gave.

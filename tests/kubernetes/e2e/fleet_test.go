@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -49,8 +50,19 @@ func runAll(m *testing.M) (code int, err error) {
 	if err := startFleet(env); err != nil {
 		return 1, err
 	}
-	return m.Run(), nil
+	code = m.Run()
+	complaints := append(env.Complaints("-helium", expectedOfAPIServers...), env.Complaints("-shim", expectedOfShims...)...)
+	if len(complaints) > 0 {
+		return 1, fmt.Errorf("our servers logged what no test expects:\n%s", strings.Join(complaints, "\n"))
+	}
+	return code, nil
 }
+
+// What our servers may warn of, because the tests bring it about.
+var (
+	expectedOfAPIServers = []*regexp.Regexp{}
+	expectedOfShims      = []*regexp.Regexp{}
+)
 
 func startFleet(env *harness.Env) error {
 	began := time.Now()
