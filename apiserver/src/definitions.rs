@@ -27,7 +27,7 @@ mod conditions;
 mod controller;
 mod sharing;
 
-pub use admit::{admit, unknown_fields};
+pub use admit::{admit, unknown_fields, warnings};
 pub use catalog::{Catalog, Exposure, Resource, Special};
 pub use controller::{Controller, Publish};
 pub use sharing::{NamespaceDeletion, OwnerReferences, Sharing, SharingScope};

@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::FINALIZER;
 use super::sharing::{Sharing, refused_group};
 
+/// The keyword of rules in the Common Expression Language.
+const RULES: &str = "x-kubernetes-validations";
+
 /// Makes a written definition complete (defaults, finalizer) and says what is wrong with it.
 pub fn admit(object: &mut Object, old: Option<&Object>) -> Result<(), ErrorList> {
     let name = object.name().to_owned();
@@ -75,6 +78,49 @@ pub fn unknown_fields(object: &mut Object) -> Vec<String> {
         }
         unknown
     })
+}
+
+/// What people should know of a definition that was accepted, if its spec is new.
+pub fn warnings(object: &Object, old: Option<&Object>) -> Vec<String> {
+    let spec = object.get("spec");
+    if old.is_some_and(|old| old.get("spec") == spec) {
+        return Vec::new();
+    }
+    let mut warnings = Vec::new();
+    let versions = spec.and_then(|spec| spec.get("versions"));
+    let versions = versions.and_then(Value::as_array);
+    for (index, version) in versions.into_iter().flatten().enumerate() {
+        if let Some(schema) = version.pointer("/schema/openAPIV3Schema") {
+            let path = format!("spec.versions[{index}].schema.openAPIV3Schema");
+            unevaluated(schema, &path, &mut warnings);
+        }
+    }
+    warnings
+}
+
+/// Rules that objects aren't checked against: whoever wrote them relies on them.
+fn unevaluated(schema: &Value, path: &str, warnings: &mut Vec<String>) {
+    let Some(members) = schema.as_object() else {
+        return;
+    };
+    for (keyword, value) in members {
+        match (keyword.as_str(), value) {
+            (RULES, Value::Array(rules)) if !rules.is_empty() => {
+                warnings.push(format!(
+                    "{path}.{RULES}: the rules are kept, but objects are not checked against them by this version"
+                ));
+            }
+            ("properties", Value::Object(properties)) => {
+                for (name, schema) in properties {
+                    unevaluated(schema, &format!("{path}.properties[{name}]"), warnings);
+                }
+            }
+            ("items" | "additionalProperties", schema) => {
+                unevaluated(schema, &format!("{path}.{keyword}"), warnings);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The spec as the rules of CustomResourceDefinitions know it.

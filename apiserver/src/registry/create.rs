@@ -174,11 +174,10 @@ impl Call<'_> {
         let schema = &self.version().schema;
         errors.append(schema.validate(object.as_value(), old.map(Object::as_value)));
         match self.live.resource.special {
-            Special::Definition => {
-                if let Err(found) = definitions::admit(object, old) {
-                    errors.append(found);
-                }
-            }
+            Special::Definition => match definitions::admit(object, old) {
+                Ok(()) => self.warn(definitions::warnings(object, old)),
+                Err(found) => errors.append(found),
+            },
             Special::Lease => errors.append(lease::validate(object)),
             Special::Namespace => {
                 errors.append(crate::namespaces::validate(object));

@@ -3,13 +3,14 @@
 use helium_apimachinery::meta::Object;
 use helium_apimachinery::metadata_rules::{self, UpdateTarget};
 use helium_apimachinery::options::WriteOptions;
-use helium_apimachinery::patch::{Patch, PatchType};
+use helium_apimachinery::patch::{Family, Patch, PatchType};
 use helium_apimachinery::status::Result;
 use helium_apimachinery::{Status, json, unknown};
 use http::{StatusCode, header};
 
 use super::call::{Answer, Call};
 use super::create::{ORIGIN, set_annotation};
+use crate::definitions::Special;
 use crate::storage::{Deletion, Record, Written};
 
 /// How often an update is computed again because somebody else was faster.
@@ -70,7 +71,11 @@ impl Call<'_> {
         let media = media
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
-        let kind = PatchType::from_content_type(media)?;
+        let family = match self.live.resource.special {
+            Special::Namespace | Special::Lease => Family::BuiltIn,
+            _ => Family::Custom,
+        };
+        let kind = PatchType::from_content_type(media, family)?;
         let options = WriteOptions::for_patch(&self.query, kind)?;
         Ok((Patch::parse(kind, &self.request.body)?, options))
     }

@@ -111,6 +111,29 @@ async fn every_error_in_a_definition_names_its_field() {
 }
 
 #[tokio::test]
+async fn rules_that_are_not_evaluated_are_warned_of() {
+    let store = TestStore::start().await;
+    let server = TestServer::start(&store, "c1").await;
+    let client = server.client();
+    let mut definition = widgets();
+    schema(&mut definition)["properties"]["spec"]["x-kubernetes-validations"] =
+        json!([{"rule": "self.size < 10"}]);
+    let reply = client.post(DEFINITIONS, &definition).await;
+    let path = "spec.versions[0].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations";
+    let [warning] = reply.warnings.as_slice() else {
+        panic!("one warning, not {:?}: {}", reply.warnings, reply.body);
+    };
+    assert!(warning.starts_with(path), "{warning}");
+    // Once: a change of something else says nothing new.
+    let url = format!("{DEFINITIONS}/widgets.example.com");
+    let label = json!({"metadata": {"labels": {"a": "b"}}});
+    let labelled = client.patch(&url, MERGE, &label).await;
+    assert!(labelled.warnings.is_empty(), "{:?}", labelled.warnings);
+    labelled.ok();
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn metadata_of_embedded_objects_is_checked_before_anything_is_stored() {
     // Embedded metadata once went unchecked into the store: a number as a name, unknown members, null labels.
     let store = TestStore::start().await;

@@ -67,6 +67,38 @@ async fn patches_that_are_not_served_are_unsupported_media_types() {
 }
 
 #[tokio::test]
+async fn built_in_kinds_take_the_patches_that_kubectl_apply_sends_for_them() {
+    // 415 once made every apply of a Namespace fail, since every namespace exists already.
+    let (_store, server, client) = one_server().await;
+    let strategic = "application/strategic-merge-patch+json";
+    let url = "/api/v1/namespaces/team-a";
+    let patch = json!({"metadata": {"labels": {"a": "1"}, "finalizers": ["x.io/y"]}});
+    client.patch(url, strategic, &patch).await.ok();
+    let patch = json!({"metadata": {
+        "labels": {"b": "2"}, "$deleteFromPrimitiveList/finalizers": ["x.io/y"],
+    }});
+    let patched = client.patch(url, strategic, &patch).await.ok();
+    assert_eq!(patched["metadata"].get("finalizers"), None);
+    let labels = &patched["metadata"]["labels"];
+    assert_eq!((&labels["a"], &labels["b"]), (&json!("1"), &json!("2")));
+
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"},
+        "spec": {"holderIdentity": "x", "leaseDurationSeconds": 15},
+    });
+    client.post(leases, &lease).await.ok();
+    let patch = json!({"spec": {"holderIdentity": "y"}});
+    let url = format!("{leases}/l");
+    let patched = client.patch(&url, strategic, &patch).await.ok();
+    assert_eq!(
+        patched["spec"],
+        json!({"holderIdentity": "y", "leaseDurationSeconds": 15})
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn concurrent_patches_are_all_applied() {
     let (_store, server, client) = one_server().await;
     let url = format!("{WIDGETS}/a");

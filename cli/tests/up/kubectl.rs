@@ -229,6 +229,20 @@ fn namespaces_answer_to_the_verbs_that_people_know() {
     kubectl.ok("berlin", &["label", "namespace", "used", "team=a"]);
     let labelled = ["get", "ns", "-l", "team=a", "-o", "name"];
     assert_eq!(kubectl.ok("tokyo", &labelled), "namespace/used");
+    for value in [1, 2] {
+        kubectl.apply(
+            "berlin",
+            &format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: applied, labels: {{a: 'v{value}'}}}}}}"),
+        );
+        let label = [
+            "get",
+            "ns",
+            "applied",
+            "-o",
+            "jsonpath={.metadata.labels.a}",
+        ];
+        assert_eq!(kubectl.ok("tokyo", &label), format!("v{value}"));
+    }
     kubectl.ok("tokyo", &["delete", "namespace", "made"]);
     let (done, _, told) = kubectl.run("tokyo", &["delete", "namespace", "used"]);
     assert!(done, "{told}");

@@ -1,13 +1,15 @@
-//! Patches: JSON patch and merge patch, with the limits and habits of Kubernetes' servers.
+//! Patches: JSON patch and merge patch, and strategic merge patch for built-in kinds, with the limits and habits of
+//! Kubernetes' servers.
 //!
 //! A patch is decoded once and applied to the object as it is stored; when the write loses a race, the same
-//! patch is applied again to the newer object. Strategic merge and apply have other media types and aren't offered
-//! yet: they are 415, on which clients fall back to a merge patch.
+//! patch is applied again to the newer object. Strategic merge of a custom resource is 415, as everywhere; so is apply,
+//! which isn't offered yet.
 
 mod json_patch;
 mod merge;
+mod strategic;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::json;
 use crate::status::{Result, Status};
@@ -21,20 +23,34 @@ pub enum PatchType {
     Json,
     /// `application/merge-patch+json`, RFC 7386.
     Merge,
+    /// `application/strategic-merge-patch+json`, for built-in kinds.
+    Strategic,
 }
 
-/// Media types of patches that can be applied.
+/// Whose patches are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// A declared kind, which has no Go type that could tell how its lists merge.
+    Custom,
+    /// A kind of Kubernetes itself, for which kubectl and typed clients send strategic merge patches unasked.
+    BuiltIn,
+}
+
+/// Media types of patches that can be applied to every kind.
 pub const MEDIA_TYPES: [&str; 2] = [
     "application/json-patch+json",
     "application/merge-patch+json",
 ];
 
 impl PatchType {
-    /// The type of a `Content-Type` (parameters are ignored); 415 for every other one.
-    pub fn from_content_type(content_type: &str) -> Result<Self> {
+    /// The type of a `Content-Type` (parameters are ignored); 415 for every one that the family doesn't have.
+    pub fn from_content_type(content_type: &str, family: Family) -> Result<Self> {
         match content_type.split(';').next().unwrap_or_default().trim() {
             "application/json-patch+json" => Ok(Self::Json),
             "application/merge-patch+json" => Ok(Self::Merge),
+            "application/strategic-merge-patch+json" if family == Family::BuiltIn => {
+                Ok(Self::Strategic)
+            }
             _ => Err(Status::unsupported_media_type(&MEDIA_TYPES)),
         }
     }
@@ -51,6 +67,7 @@ pub struct Patch {
 enum Content {
     Json(Vec<json_patch::Operation>),
     Merge(Value),
+    Strategic(Map<String, Value>),
 }
 
 impl Patch {
@@ -58,13 +75,11 @@ impl Patch {
     pub fn parse(patch_type: PatchType, body: &[u8]) -> Result<Self> {
         let decoded = json::decode(body)
             .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
-        let (content, prefix) = match patch_type {
-            PatchType::Json => (
-                Content::Json(json_patch::parse(decoded.value)?),
-                "json patch ",
-            ),
-            PatchType::Merge if decoded.value.is_object() => (Content::Merge(decoded.value), ""),
-            PatchType::Merge => {
+        let (content, prefix) = match (patch_type, decoded.value) {
+            (PatchType::Json, value) => (Content::Json(json_patch::parse(value)?), "json patch "),
+            (PatchType::Merge, value @ Value::Object(_)) => (Content::Merge(value), ""),
+            (PatchType::Strategic, Value::Object(patch)) => (Content::Strategic(patch), ""),
+            (PatchType::Merge | PatchType::Strategic, _) => {
                 return Err(Status::bad_request(
                     "error decoding patch: a merge patch must be a JSON object",
                 ));
@@ -88,6 +103,7 @@ impl Patch {
         match &self.content {
             Content::Json(operations) => json_patch::apply(operations, &mut document)?,
             Content::Merge(patch) => merge::apply(&mut document, patch),
+            Content::Strategic(patch) => strategic::apply(&mut document, patch)?,
         }
         Ok(document)
     }
@@ -105,7 +121,7 @@ mod tests {
 
     #[test]
     fn media_types_choose_and_others_are_415() {
-        let type_of = PatchType::from_content_type;
+        let type_of = |media| PatchType::from_content_type(media, Family::Custom);
         assert_eq!(
             type_of("application/merge-patch+json; charset=utf-8").unwrap(),
             PatchType::Merge
@@ -121,6 +137,9 @@ mod tests {
         ] {
             assert_eq!(type_of(other).unwrap_err().code(), 415);
         }
+        let strategic = "application/strategic-merge-patch+json";
+        let built_in = PatchType::from_content_type(strategic, Family::BuiltIn);
+        assert_eq!(built_in, Ok(PatchType::Strategic));
     }
 
     #[test]
@@ -134,6 +153,7 @@ mod tests {
             (PatchType::Merge, "[]"),
             (PatchType::Merge, "null"),
             (PatchType::Merge, "{"),
+            (PatchType::Strategic, "[]"),
         ] {
             assert_eq!(
                 Patch::parse(patch_type, body.as_bytes())

@@ -47,7 +47,7 @@ impl WriteOptions {
     pub fn for_patch(query: &Query, patch_type: PatchType) -> Result<Self> {
         let mut errors = ErrorList::new();
         match patch_type {
-            PatchType::Json | PatchType::Merge => {
+            PatchType::Json | PatchType::Merge | PatchType::Strategic => {
                 if query.optional_flag("force").is_some() {
                     errors.push(FieldError::forbidden(
                         &Path::new("force"),
