@@ -76,11 +76,12 @@ async fn beat(shared: &Shared, beats: u64) -> helium_journal::Result<()> {
         tracing::info!(member = %id, "removing a member that has been silent for long");
         shared.journal.member_delete(id).await?;
     }
+    // Which database answers, the follower looks at with its next head query: connections may have
+    // come back to another one without any call having failed.
+    shared.identity_due.store(true, Ordering::Release);
     if beats.is_multiple_of(SIZE_EVERY) {
         let size = shared.journal.size_read().await?;
         *shared.size.lock() = size;
-        // The follower looks with its next head query.
-        shared.identity_due.store(true, Ordering::Release);
     }
     Ok(())
 }

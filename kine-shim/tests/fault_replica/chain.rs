@@ -1,5 +1,7 @@
 //! The chain: lost tails, orphans, unreadable entries, and entries pushed in any order (I2, I3).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use helium_journal::{Appended, Entry, EntryId, Slot};
 use helium_mvcc::{Error as Refusal, KeyRange, Revision, WatchBody, WatchRequest};
@@ -267,6 +269,34 @@ async fn a_failover_lifts_the_revision_also_where_nothing_is_missed() {
         .await
         .expect("the same database");
     assert_eq!(lagging.replica.status().incarnation.0, 1, "once is enough");
+}
+
+/// As above, where the connections came back between two calls: none has failed, and the entry that
+/// the next one follows is there.
+#[tokio::test(start_paused = true)]
+async fn a_failover_that_breaks_no_call_is_noticed_within_heartbeats() {
+    let world = World::default();
+    let one = world.start_with(quiet("one")).await;
+    let lagging = world.start_with(quiet("lagging")).await;
+    one.put("key", "common").await;
+    lagging.replica.read_barrier().await.expect("caught up");
+    ten_writes(&one).await;
+    let exposed = one.revision();
+    one.replica.stop().await;
+    world
+        .database
+        .lose_tail(LOG, Slot(1))
+        .expect("no checkpoint");
+    let noticed = async {
+        while lagging.replica.status().incarnation.0 == 0 {
+            lagging.replica.read_barrier().await.expect("served");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    // Of paused time: a few heartbeats.
+    let noticed = tokio::time::timeout(Duration::from_secs(2), noticed).await;
+    noticed.expect("the failover is noticed");
+    assert!(lagging.revision() > exposed);
 }
 
 #[tokio::test(start_paused = true)]
