@@ -12,7 +12,8 @@
 //! - **R3** "Not found" is said of a resource only when the definitions have been confirmed to be fresh.
 //! - **R4** Every write carries the name of the cluster that it came through, as the server knows it; what
 //!   clients say of it is ignored.
-//! - **R5** Whatever the store does, the answer is a `Status`: 503 when nothing happened, 504 when that isn't known.
+//! - **R5** Acquiring a lease and its fencing token are one transaction, and so are a fenced write and the look at its lease.
+//! - **R6** Whatever the store does, the answer is a `Status`: 503 when nothing happened, 504 when that isn't known.
 //!
 //! What it will not do: authorise, limit, or time requests out (the server half does), apply server-side, or merge
 //! strategically.
@@ -23,6 +24,7 @@ mod control_plane;
 mod create;
 mod delete;
 mod error;
+mod fence;
 mod implied;
 mod live;
 mod negotiate;
@@ -30,6 +32,7 @@ mod owners;
 mod read;
 mod render;
 mod scale;
+mod term;
 mod update;
 mod watch;
 

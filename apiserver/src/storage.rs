@@ -5,8 +5,8 @@
 //! with previous values and progress, compaction guarded by `compact_rev_key`, lease-free.
 //!
 //! Invariants:
-//! - **St1** A write is one transaction with a compare on its key's `mod_revision`; nothing is ever put
-//!   blindly.
+//! - **St1** A write is one transaction with a compare on its key's `mod_revision`; no object is ever put
+//!   blindly. What belongs to it ([`Alongside`]: a lease's term) is in the same transaction.
 //! - **St2** A write whose outcome is unknown (the connection broke) is resolved by sending the same
 //!   compare again and looking at what is there, never assumed. What stays unknown is reported as
 //!   [`Error::Unavailable`] with `outcome_known == false`.
@@ -32,7 +32,7 @@ use std::time::Duration;
 pub use compactor::run as run_compactor;
 pub use error::{Error, Result};
 pub use keys::{Keyspace, Prefix};
-pub use kv::{Deletion, Page, Record, Written};
+pub use kv::{Alongside, Beside, Deletion, Page, Record, Written};
 pub use watch::{Change, Update, WatchStream};
 
 use crate::config::StoreConfig;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::call::{Answer, Call};
 use super::error;
+use super::fence::Fence;
 use crate::definitions::{self, Special};
 use crate::storage::Written;
 
@@ -41,6 +42,8 @@ impl Call<'_> {
                 .collect(),
         );
         self.check_new(&mut object)?;
+        let fence = self.take_fence(Some(&mut object))?;
+        self.set_token(&mut object, None);
         self.stamp(&mut object);
         self.warn(metadata_rules::warnings(&object, None));
 
@@ -48,10 +51,12 @@ impl Call<'_> {
         loop {
             attempt += 1;
             let name = object.name().to_owned();
-            let existing = match self.put_new(&object, options.dry_run).await? {
+            let put = self.put_new(&object, fence.as_ref(), options.dry_run);
+            let existing = match put.await? {
                 Ok(revision) => {
                     if let Some(revision) = revision {
                         object.set_resource_version(&revision.to_string());
+                        self.complete_token(&mut object, revision);
                     }
                     return self.respond(StatusCode::CREATED, &object);
                 }
@@ -74,6 +79,7 @@ impl Call<'_> {
     async fn put_new(
         &self,
         object: &Object,
+        fence: Option<&Fence>,
         dry_run: bool,
     ) -> Result<std::result::Result<Option<i64>, Option<Object>>> {
         let relative = self.relative_key_of(object.name());
@@ -82,13 +88,15 @@ impl Call<'_> {
             return Ok(existing.map_or(Ok(None), |existing| Err(Some(existing))));
         }
         let value = self.live.encode(&self.view.to_storage(object.clone()));
+        let along = self.alongside(fence, self.term_change(None, Some(object)));
         match self
             .registry
             .store
-            .create(&self.key(&relative), value)
+            .create_with(&self.key(&relative), value, &along)
             .await?
         {
             Written::Done { revision } => Ok(Ok(Some(revision))),
+            Written::Fenced { guard } => Err(self.fenced(object.name(), fence, guard.as_ref())),
             Written::Conflict { current } => Ok(Err(
                 current.and_then(|record| self.live.decode(&record).ok())
             )),

@@ -123,22 +123,32 @@ impl Call<'_> {
             metadata_rules::prepare_delete(&stored, options, &resource, Timestamp::now())?;
         self.check_collector_delete(&stored).await?;
         let store = &self.registry.store;
+        let fence = self.take_fence(None)?;
+        let fenced =
+            |guard: Option<Record>| self.fenced(stored.name(), fence.as_ref(), guard.as_ref());
         match decision {
             metadata_rules::Deletion::Pending => {
                 Ok(Ok(Outcome::Waiting(self.viewed(&stored).into_owned())))
             }
             metadata_rules::Deletion::Remove if options.dry_run => Ok(Ok(Outcome::Removed(stored))),
-            metadata_rules::Deletion::Remove => match store.delete(key, record.revision).await? {
-                Deletion::Done { .. } => Ok(Ok(Outcome::Removed(stored))),
-                Deletion::Conflict { current } => Ok(Err(current)),
-            },
+            metadata_rules::Deletion::Remove => {
+                let change = self.term_change(Some(&stored), None);
+                let along = self.alongside(fence.as_ref(), change);
+                match store.delete_with(key, record.revision, &along).await? {
+                    Deletion::Done { .. } => Ok(Ok(Outcome::Removed(stored))),
+                    Deletion::Conflict { current } => Ok(Err(current)),
+                    Deletion::Fenced { guard } => Err(fenced(guard)),
+                }
+            }
             metadata_rules::Deletion::Mark(marked) if options.dry_run => {
                 Ok(Ok(Outcome::Waiting(self.viewed(&marked).into_owned())))
             }
             metadata_rules::Deletion::Mark(mut marked) => {
                 self.stamp(&mut marked);
+                let along = self.alongside(fence.as_ref(), None);
+                let value = self.live.encode(&marked);
                 match store
-                    .update(key, record.revision, self.live.encode(&marked))
+                    .update_with(key, record.revision, value, &along)
                     .await?
                 {
                     Written::Done { revision } => {
@@ -146,6 +156,7 @@ impl Call<'_> {
                         Ok(Ok(Outcome::Waiting(self.viewed(&marked).into_owned())))
                     }
                     Written::Conflict { current } => Ok(Err(current)),
+                    Written::Fenced { guard } => Err(fenced(guard)),
                 }
             }
         }

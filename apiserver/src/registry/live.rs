@@ -10,6 +10,7 @@ use helium_apimachinery::table::Printer;
 use helium_apimachinery::{GroupResource, GroupVersionKind, ServedResource};
 use tokio_util::sync::CancellationToken;
 
+use super::term;
 use crate::cache::{Cache, DecodeError, Decoder, Entry};
 use crate::definitions::{Resource, SharingScope, Special};
 use crate::request_info::Verb;
@@ -181,6 +182,9 @@ impl Decoder for Reader {
         let mut object = codec::decode(record)?;
         let version = self.definition.storage_version();
         object.set_gvk(&self.definition.gvk(&version.name));
+        if self.special == Special::Lease {
+            term::complete(&mut object, record.revision);
+        }
         // What a definition may contain is checked when it is written.
         if self.special != Special::Definition {
             object.with_value_mut(|value| {

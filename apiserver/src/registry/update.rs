@@ -10,6 +10,7 @@ use http::{StatusCode, header};
 
 use super::call::{Answer, Call};
 use super::create::{ORIGIN, set_annotation};
+use super::fence::Fence;
 use crate::definitions::Special;
 use crate::storage::{Deletion, Record, Written};
 
@@ -28,10 +29,10 @@ struct Current {
 enum Next {
     /// Nothing changes.
     Same(Object),
-    /// Store this.
-    Put(Object),
+    /// Store this, under its precondition.
+    Put(Object, Option<Fence>),
     /// The last finalizer is gone, and the object with it.
-    Remove(Object),
+    Remove(Object, Option<Fence>),
 }
 
 impl Call<'_> {
@@ -159,6 +160,7 @@ impl Call<'_> {
     ) -> Result<Next> {
         let old = self.viewed(&from.stored);
         let mut new = change(&old)?;
+        let fence = self.take_fence(Some(&mut new))?;
         let asked = new.resource_version();
         if !asked.is_empty() && asked != old.resource_version() {
             return Err(Status::object_modified(&self.group_resource(), &self.name));
@@ -166,6 +168,7 @@ impl Call<'_> {
         metadata_rules::prepare_update(&mut new, &old, target, &self.group_resource())?;
         let origin = old.get_path(&["metadata", "annotations", ORIGIN]);
         set_annotation(&mut new, ORIGIN, origin.and_then(|origin| origin.as_str()));
+        self.set_token(&mut new, Some(&old));
 
         self.warn(
             metadata_rules::dedup_owner_references(&mut new)
@@ -178,13 +181,13 @@ impl Call<'_> {
         self.check_collector_update(&old, &new).await?;
         self.warn(metadata_rules::warnings(&new, Some(&old)));
         if metadata_rules::completes_deletion(&new) {
-            return Ok(Next::Remove(new));
+            return Ok(Next::Remove(new, fence));
         }
         if metadata_rules::is_no_op(&new, &old) {
             return Ok(Next::Same(old.into_owned()));
         }
         self.stamp(&mut new);
-        Ok(Next::Put(new))
+        Ok(Next::Put(new, fence))
     }
 
     /// Writes a change; the inner error is what is there instead of what it started from.
@@ -198,19 +201,37 @@ impl Call<'_> {
         let store = &self.registry.store;
         let (mut object, revision) = match next {
             Next::Same(object) => return Ok(Ok(object)),
-            Next::Put(object) | Next::Remove(object) if dry_run => (object, from.revision),
-            Next::Put(object) => {
+            Next::Put(object, _) | Next::Remove(object, _) if dry_run => (object, from.revision),
+            Next::Put(object, fence) => {
                 let value = self.live.encode(&self.view.to_storage(object.clone()));
-                match store.update(&key, from.revision, value).await? {
+                let change = self.term_change(Some(&from.stored), Some(&object));
+                let along = self.alongside(fence.as_ref(), change);
+                match store
+                    .update_with(&key, from.revision, value, &along)
+                    .await?
+                {
                     Written::Done { revision } => (object, revision),
                     Written::Conflict { current } => return Ok(Err(current)),
+                    Written::Fenced { guard } => {
+                        return Err(self.fenced(&self.name, fence.as_ref(), guard.as_ref()));
+                    }
                 }
             }
-            Next::Remove(object) => match store.delete(&key, from.revision).await? {
-                Deletion::Done { revision } => (object, revision),
-                Deletion::Conflict { current } => return Ok(Err(current)),
-            },
+            Next::Remove(object, fence) => {
+                let change = self.term_change(Some(&from.stored), None);
+                let along = self.alongside(fence.as_ref(), change);
+                match store.delete_with(&key, from.revision, &along).await? {
+                    Deletion::Done { revision } => (object, revision),
+                    Deletion::Conflict { current } => return Ok(Err(current)),
+                    Deletion::Fenced { guard } => {
+                        return Err(self.fenced(&self.name, fence.as_ref(), guard.as_ref()));
+                    }
+                }
+            }
         };
+        if !dry_run {
+            self.complete_token(&mut object, revision);
+        }
         object.set_resource_version(&revision.to_string());
         Ok(Ok(object))
     }

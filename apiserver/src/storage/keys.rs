@@ -1,8 +1,8 @@
 //! Where objects live in the store.
 //!
 //! `<prefix>/<group>/<resource>/[<cluster>/][<namespace>/]<name>`: the cluster's segment is there for
-//! kinds that every cluster has its own objects of, the namespace's for namespaced kinds. Two
-//! keys are outside of it: `<prefix>/health`, which is only read, and `compact_rev_key`, which
+//! kinds that every cluster has its own objects of, the namespace's for namespaced kinds. Outside
+//! of it are `<prefix>/helium.dev/terms/<namespace>/<lease>`, written with leases, `<prefix>/health`, which is only read, and `compact_rev_key`, which
 //! every API server on one etcd shares by that very name.
 
 /// The key that API servers coordinate compaction through.
@@ -32,6 +32,13 @@ impl Keyspace {
             Some(cluster) => format!("{root}/{group}/{resource}/{cluster}/"),
             None => format!("{root}/{group}/{resource}/"),
         })
+    }
+
+    /// The key of a lease's present term. `helium.dev` has no resource `terms`.
+    #[must_use]
+    pub fn term(&self, namespace: &str, lease: &str) -> String {
+        let root = self.root.trim_end_matches('/');
+        format!("{root}/helium.dev/terms/{namespace}/{lease}")
     }
 
     /// The key that health checks read. Nobody writes it.

@@ -45,6 +45,33 @@ pub struct Page {
     pub remaining: i64,
 }
 
+/// What belongs to the write of an object, in its transaction: a further condition, and what else is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Alongside {
+    /// A key that must be at this revision, else nothing happens.
+    pub guard: Option<(String, i64)>,
+    /// A key beside the object that is written with it.
+    pub beside: Option<Beside>,
+}
+
+/// A change of a key that isn't an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Beside {
+    /// Put this value.
+    Put(String, Bytes),
+    /// Delete the key, if it is there.
+    Delete(String),
+}
+
+impl Beside {
+    fn operation(&self) -> request_op::Request {
+        match self {
+            Self::Put(key, value) => put(Bytes::copy_from_slice(key.as_bytes()), value.clone()),
+            Self::Delete(key) => delete(Bytes::copy_from_slice(key.as_bytes())),
+        }
+    }
+}
+
 /// Outcome of a conditional put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
@@ -57,6 +84,11 @@ pub enum Written {
     Conflict {
         /// The current record.
         current: Option<Record>,
+    },
+    /// The object is as expected, but the guard isn't; what the guard's key has instead, if anything.
+    Fenced {
+        /// The guard's current record.
+        guard: Option<Record>,
     },
 }
 
@@ -72,6 +104,11 @@ pub enum Deletion {
     Conflict {
         /// The current record.
         current: Option<Record>,
+    },
+    /// The object is as expected, but the guard isn't; what the guard's key has instead, if anything.
+    Fenced {
+        /// The guard's current record.
+        guard: Option<Record>,
     },
 }
 
@@ -146,12 +183,30 @@ impl Store {
 
     /// Puts a value if the key doesn't exist.
     pub async fn create(&self, key: &str, value: Bytes) -> Result<Written> {
-        self.put_if("create an object", key, 0, value).await
+        self.create_with(key, value, &Alongside::default()).await
+    }
+
+    /// [`Store::create`], with what belongs to it.
+    pub async fn create_with(&self, key: &str, value: Bytes, along: &Alongside) -> Result<Written> {
+        self.put_if("create an object", key, 0, value, along).await
     }
 
     /// Puts a value if the key is at `expected`.
     pub async fn update(&self, key: &str, expected: i64, value: Bytes) -> Result<Written> {
-        self.put_if("update an object", key, expected, value).await
+        self.update_with(key, expected, value, &Alongside::default())
+            .await
+    }
+
+    /// [`Store::update`], with what belongs to it.
+    pub async fn update_with(
+        &self,
+        key: &str,
+        expected: i64,
+        value: Bytes,
+        along: &Alongside,
+    ) -> Result<Written> {
+        self.put_if("update an object", key, expected, value, along)
+            .await
     }
 
     async fn put_if(
@@ -160,72 +215,81 @@ impl Store {
         key: &str,
         expected: i64,
         value: Bytes,
+        along: &Alongside,
     ) -> Result<Written> {
         let key = Bytes::copy_from_slice(key.as_bytes());
-        let put = request_op::Request::RequestPut(pb::PutRequest {
-            key: key.clone(),
-            value: value.clone(),
-            ..pb::PutRequest::default()
-        });
-        let (answer, resent) = self.txn_if(doing, &key, expected, put).await?;
+        let then = put(key.clone(), value.clone());
+        let (answer, resent) = self.txn_if(doing, &key, expected, then, along).await?;
         Ok(match answer {
             Outcome::Done(revision) => Written::Done { revision },
             // St2: the first attempt's answer was lost, and what is there is what it would have
             // written over what it expected.
-            Outcome::Failed(Some(current)) if resent && current.value == value => Written::Done {
-                revision: current.revision,
-            },
-            Outcome::Failed(current) => Written::Conflict { current },
+            Outcome::Failed(Some(current), _) if resent && current.value == value => {
+                Written::Done {
+                    revision: current.revision,
+                }
+            }
+            Outcome::Failed(current, guard) if is_at(current.as_ref(), expected) => {
+                Written::Fenced { guard }
+            }
+            Outcome::Failed(current, _) => Written::Conflict { current },
         })
     }
 
     /// Deletes a key if it is at `expected`.
     pub async fn delete(&self, key: &str, expected: i64) -> Result<Deletion> {
+        self.delete_with(key, expected, &Alongside::default()).await
+    }
+
+    /// [`Store::delete`], with what belongs to it.
+    pub async fn delete_with(
+        &self,
+        key: &str,
+        expected: i64,
+        along: &Alongside,
+    ) -> Result<Deletion> {
         let doing = "delete an object";
         let key = Bytes::copy_from_slice(key.as_bytes());
-        let delete = request_op::Request::RequestDeleteRange(pb::DeleteRangeRequest {
-            key: key.clone(),
-            ..pb::DeleteRangeRequest::default()
-        });
-        let (answer, _) = self.txn_if(doing, &key, expected, delete).await?;
+        let then = delete(key.clone());
+        let (answer, _) = self.txn_if(doing, &key, expected, then, along).await?;
         Ok(match answer {
             Outcome::Done(revision) => Deletion::Done { revision },
-            Outcome::Failed(current) => Deletion::Conflict { current },
+            Outcome::Failed(current, guard) if is_at(current.as_ref(), expected) => {
+                Deletion::Fenced { guard }
+            }
+            Outcome::Failed(current, _) => Deletion::Conflict { current },
         })
     }
 
-    /// One operation under a compare of the key's `mod_revision`, else a read of the key. Also tells whether
-    /// it had to be sent again after an attempt with an unknown outcome.
+    /// One operation, and what goes with it, under a compare of the key's `mod_revision`; else a read of the key and of the
+    /// guard. Also tells whether it had to be sent again after an attempt with an unknown outcome.
     async fn txn_if(
         &self,
         doing: &'static str,
         key: &Bytes,
         expected: i64,
         then: request_op::Request,
+        along: &Alongside,
     ) -> Result<(Outcome, bool)> {
-        let request = pb::TxnRequest {
-            compare: vec![pb::Compare {
-                result: CompareResult::Equal.into(),
-                target: CompareTarget::Mod.into(),
-                key: key.clone(),
-                target_union: Some(TargetUnion::ModRevision(expected)),
-                ..pb::Compare::default()
-            }],
-            success: vec![pb::RequestOp {
-                request: Some(then),
-            }],
-            failure: vec![pb::RequestOp {
-                request: Some(request_op::Request::RequestRange(pb::RangeRequest {
-                    key: key.clone(),
-                    ..pb::RangeRequest::default()
-                })),
-            }],
+        let mut request = pb::TxnRequest {
+            compare: vec![compare(key.clone(), expected)],
+            success: vec![operation(then)],
+            failure: vec![operation(read(key.clone()))],
         };
+        if let Some((guard, revision)) = &along.guard {
+            let guard = Bytes::copy_from_slice(guard.as_bytes());
+            request.compare.push(compare(guard.clone(), *revision));
+            request.failure.push(operation(read(guard)));
+        }
+        if let Some(beside) = &along.beside {
+            request.success.push(operation(beside.operation()));
+        }
         let (response, resent) = self.txn(doing, request).await?;
         let outcome = if response.succeeded {
             Outcome::Done(header_revision(response.header.as_ref()))
         } else {
-            Outcome::Failed(first_record(response))
+            let mut found = response.responses.into_iter().map(first_record);
+            Outcome::Failed(found.next().flatten(), found.next().flatten())
         };
         Ok((outcome, resent))
     }
@@ -318,7 +382,51 @@ impl Store {
 
 enum Outcome {
     Done(i64),
-    Failed(Option<Record>),
+    /// What the key and the guard have.
+    Failed(Option<Record>, Option<Record>),
+}
+
+/// Whether a key is as it was expected to be.
+fn is_at(current: Option<&Record>, expected: i64) -> bool {
+    current.map_or(0, |record| record.revision) == expected
+}
+
+fn compare(key: Bytes, revision: i64) -> pb::Compare {
+    pb::Compare {
+        result: CompareResult::Equal.into(),
+        target: CompareTarget::Mod.into(),
+        key,
+        target_union: Some(TargetUnion::ModRevision(revision)),
+        ..pb::Compare::default()
+    }
+}
+
+fn operation(request: request_op::Request) -> pb::RequestOp {
+    pb::RequestOp {
+        request: Some(request),
+    }
+}
+
+fn put(key: Bytes, value: Bytes) -> request_op::Request {
+    request_op::Request::RequestPut(pb::PutRequest {
+        key,
+        value,
+        ..pb::PutRequest::default()
+    })
+}
+
+fn delete(key: Bytes) -> request_op::Request {
+    request_op::Request::RequestDeleteRange(pb::DeleteRangeRequest {
+        key,
+        ..pb::DeleteRangeRequest::default()
+    })
+}
+
+fn read(key: Bytes) -> request_op::Request {
+    request_op::Request::RequestRange(pb::RangeRequest {
+        key,
+        ..pb::RangeRequest::default()
+    })
 }
 
 fn client(channel: Channel) -> KvClient<Channel> {
@@ -330,8 +438,8 @@ pub(super) fn header_revision(header: Option<&pb::ResponseHeader>) -> i64 {
     header.map_or(0, |header| header.revision)
 }
 
-fn first_record(response: pb::TxnResponse) -> Option<Record> {
-    match response.responses.into_iter().next()?.response? {
+fn first_record(response: pb::ResponseOp) -> Option<Record> {
+    match response.response? {
         response_op::Response::ResponseRange(range) => {
             range.kvs.into_iter().next().map(Record::from)
         }

@@ -7,6 +7,7 @@ mod bad_input;
 mod crud;
 mod definitions;
 mod guards;
+mod leases;
 mod lists;
 mod outages;
 mod patches;

@@ -92,11 +92,48 @@ pub fn definition(group: &str) -> Definition {
                     ".spec.holderIdentity",
                     "Who holds the lease",
                 ),
+                column(
+                    "Cluster",
+                    "string",
+                    ".metadata.annotations.helium\\.dev/origin-cluster",
+                    "The cluster through which the lease was last written",
+                ),
+                column(
+                    "Token",
+                    "string",
+                    ".metadata.annotations.helium\\.dev/fencing-token",
+                    "Fencing token of the holder's term",
+                ),
                 column("Age", "date", ".metadata.creationTimestamp", ""),
             ],
             selectable_fields: Vec::new(),
         }],
     }
+}
+
+/// The annotation with the fencing token of the lease's present term. Set by the server.
+pub const TOKEN: &str = "helium.dev/fencing-token";
+
+/// Who holds the lease; empty when it is free.
+pub fn holder(lease: &Object) -> &str {
+    lease
+        .get_path(&["spec", "holderIdentity"])
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// Whether `new` is the beginning of a term: somebody holds the lease who didn't, or who lost it in between. A
+/// renewal changes neither holder nor time of acquisition nor the count of transitions.
+pub fn begins_term(old: Option<&Object>, new: &Object) -> bool {
+    if holder(new).is_empty() {
+        return false;
+    }
+    let Some(old) = old else {
+        return true;
+    };
+    ["holderIdentity", "acquireTime", "leaseTransitions"]
+        .into_iter()
+        .any(|field| old.get_path(&["spec", field]) != new.get_path(&["spec", field]))
 }
 
 /// What is wrong with a lease beyond its schema.
@@ -146,6 +183,31 @@ pub fn validate(lease: &Object) -> ErrorList {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn held(holder: &str, acquired: &str, transitions: i64) -> Object {
+        let mut lease = Object::default();
+        lease.set(
+            "spec",
+            json!({"holderIdentity": holder, "acquireTime": acquired, "leaseTransitions": transitions}),
+        );
+        lease
+    }
+
+    #[test]
+    fn a_term_begins_with_its_acquisition_and_not_with_a_renewal() {
+        let free = held("", "", 0);
+        let mine = held("a", "2026-01-01T00:00:00.000000Z", 1);
+        let mut renewed = mine.clone();
+        renewed.with_value_mut(|value| {
+            value["spec"]["renewTime"] = json!("2026-01-01T00:00:05.000000Z")
+        });
+        assert!(begins_term(None, &mine) && begins_term(Some(&free), &mine));
+        assert!(!begins_term(Some(&mine), &renewed));
+        assert!(!begins_term(None, &free) && !begins_term(Some(&mine), &free));
+        let theirs = held("b", "2026-01-01T00:00:00.000000Z", 1);
+        let again = held("a", "2026-01-01T00:01:00.000000Z", 2);
+        assert!(begins_term(Some(&mine), &theirs) && begins_term(Some(&mine), &again));
+    }
 
     #[test]
     fn the_definition_is_valid_and_serves_leases() {
