@@ -60,15 +60,16 @@ need cc "install a C compiler (Debian: apt-get install build-essential); SQLite 
 need go "install Go 1.26 or later; real etcd and kube-apiserver are built with it"
 step "PostgreSQL server binaries" install_postgres
 step "real etcd and etcdctl" tests/build.sh etcd
+step "real Kubernetes" tests/build.sh kubernetes
 
 if [ $rust = 1 ]; then
   step "formatting" cargo fmt --all --check
   step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
   step "Rust tests" cargo test --workspace --locked
+  step "the API server on a real etcd" env HELIUM_API_STORE=etcd cargo test -p helium-apiserver --test api_registry --locked
 fi
 if [ $go = 1 ]; then
   step "kine-shim and helium-apiserver" cargo build --workspace --bins --locked
-  step "real Kubernetes" tests/build.sh kubernetes
   step "tests against real etcd and Kubernetes" tests/run.sh
 fi
 printf '\n%d passed, 0 failed\n' "$passed"
