@@ -14,6 +14,9 @@
 //!   that whoever holds an object by a finalizer can let go; when it is gone, all that was written for it goes.
 //! - **G3** A change of a kind changes an annotation of its APIService, by which the aggregator reads the kind anew at
 //!   once.
+//! - **G4** Nothing is registered beside `v1.helium.dev` before that one is available: an APIService without a server
+//!   behind it keeps the whole cluster from deleting namespaces, so a mistake (a wrong Service, a wrong bundle)
+//!   shall show with one and not with all.
 //!
 //! What it will not do: keep the Service that APIServices point at, or remove a cluster's entry from a definition's
 //! status when that cluster has left.

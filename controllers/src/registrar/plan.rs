@@ -135,12 +135,53 @@ impl Managed for ClusterRole {
     }
 }
 
+/// The registration that is made first: the fleet's own group, which every control plane serves.
+const FIRST: &str = "v1.helium.dev";
+
 /// Computes the writes. Nothing is written twice: with its outcome observed, the next plan is empty.
 #[must_use]
 pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
+    let mut api_services = changes(&desired.api_services, &observed.api_services);
+    if held_back(observed).is_some() {
+        api_services.retain(|change| match change {
+            Change::Create(service) => service.metadata.name.as_deref() == Some(FIRST),
+            Change::Apply(_) | Change::Delete(_) => true,
+        });
+    }
     Plan {
-        api_services: changes(&desired.api_services, &observed.api_services),
+        api_services,
         cluster_roles: changes(&desired.cluster_roles, &observed.cluster_roles),
+    }
+}
+
+/// Why no further registration is made: the first one isn't available (G4).
+pub(super) fn held_back(observed: &Observed) -> Option<String> {
+    let reason = match observed.api_services.get(FIRST) {
+        Some(service) => unavailable(service)?,
+        None => "not there".to_owned(),
+    };
+    Some(format!("APIService {FIRST}: {reason}"))
+}
+
+/// Why an APIService is not available, as the cluster's API server says; `None` if it is.
+pub(super) fn unavailable(service: &APIService) -> Option<String> {
+    let conditions = service
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    let available = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition.type_ == "Available");
+    match available {
+        Some(condition) if condition.status == "True" => None,
+        Some(condition) => Some(
+            condition
+                .reason
+                .clone()
+                .unwrap_or_else(|| "not available".to_owned()),
+        ),
+        None => Some("not checked yet".to_owned()),
     }
 }
 

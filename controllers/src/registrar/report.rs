@@ -43,14 +43,14 @@ pub fn entry(
         !matches!((wanted, held), (Some(wanted), Some(held)) if plan::is(wanted, held))
     });
     let unavailable = names().find_map(|name| {
-        let reason = unavailable(observed, &name)?;
+        let reason = plan::unavailable(observed.api_services.get(&name)?)?;
         Some(format!("APIService {name}: {reason}"))
     });
     let verdict = match (desired.refused.get(&kind.group), missing, unavailable) {
         (Some(why), ..) => Some((CONFLICT, format!("the group is served here by {why}"))),
         (None, Some(name), _) => Some(match failures.get(&name) {
             Some(error) => ("WriteFailed", format!("APIService {name}: {error}")),
-            None => ("Pending", format!("APIService {name} is not written yet")),
+            None => ("Pending", pending(&name, observed)),
         }),
         (None, None, Some(text)) => Some(("Unavailable", text)),
         (None, None, None) => None,
@@ -68,25 +68,12 @@ pub fn entry(
     entry
 }
 
-/// Why an APIService is not available, as the cluster's API server says; `None` if it is.
-fn unavailable(observed: &Observed, name: &str) -> Option<String> {
-    let conditions = observed
-        .api_services
-        .get(name)
-        .and_then(|service| service.status.as_ref()?.conditions.as_ref());
-    let available = conditions
-        .into_iter()
-        .flatten()
-        .find(|condition| condition.type_ == "Available");
-    match available {
-        Some(condition) if condition.status == "True" => None,
-        Some(condition) => Some(
-            condition
-                .reason
-                .clone()
-                .unwrap_or_else(|| "not available".to_owned()),
-        ),
-        None => Some("not checked yet".to_owned()),
+fn pending(name: &str, observed: &Observed) -> String {
+    match plan::held_back(observed) {
+        Some(first) => {
+            format!("APIService {name} waits for the first one to be available: {first}")
+        }
+        None => format!("APIService {name} is not written yet"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The pure core, without a server.
 
 use jiff::Timestamp;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIServiceCondition;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -61,6 +62,28 @@ fn foreign(name: &str, group: &str) -> APIService {
     service
 }
 
+/// The registration of the fleet's own group, by somebody else.
+fn first(status: &str, reason: &str) -> APIService {
+    let mut service = foreign("v1.helium.dev", "helium.dev");
+    let condition = APIServiceCondition {
+        type_: "Available".to_owned(),
+        status: status.to_owned(),
+        reason: Some(reason.to_owned()),
+        ..APIServiceCondition::default()
+    };
+    service.status.get_or_insert_default().conditions = Some(vec![condition]);
+    service
+}
+
+/// A cluster that holds nothing but a good first registration.
+fn empty() -> Observed {
+    let first = Arc::new(first("True", "Passed"));
+    Observed {
+        api_services: [("v1.helium.dev".to_owned(), first)].into(),
+        ..Observed::default()
+    }
+}
+
 /// The cluster after a plan was carried out, as its API server would answer.
 fn carried_out(desired: &Desired) -> Observed {
     fn stored<K: plan::Managed + ResourceExt>(wanted: &K) -> (String, Arc<K>) {
@@ -73,6 +96,10 @@ fn carried_out(desired: &Desired) -> Observed {
         api_services: desired.api_services.values().map(stored).collect(),
         cluster_roles: desired.cluster_roles.values().map(stored).collect(),
     };
+    observed.api_services.insert(
+        "v1.helium.dev".to_owned(),
+        Arc::new(first("True", "Passed")),
+    );
     for service in observed.api_services.values_mut() {
         let spec = Arc::make_mut(service).spec.as_mut().unwrap();
         // The server leaves false out.
@@ -192,7 +219,7 @@ fn the_hash_changes_with_any_kind_of_its_version_and_with_nothing_else() {
 #[test]
 fn what_was_written_needs_no_second_write() {
     let desired = desired(&two_kinds(), &LocalGroups::default(), &target());
-    let first = plan(&desired, &Observed::default());
+    let first = plan(&desired, &empty());
     assert_eq!(
         (first.api_services.len(), first.cluster_roles.len()),
         (2, 3)
@@ -204,6 +231,36 @@ fn what_was_written_needs_no_second_write() {
             .all(|change| matches!(change, Change::Create(_)))
     );
     assert_eq!(plan(&desired, &carried_out(&desired)), Plan::default());
+}
+
+#[test]
+fn nothing_is_registered_before_the_first_registration_is_available() {
+    let kinds = [kind::built_in(), two_kinds()].concat();
+    let desired = desired(&kinds, &LocalGroups::default(), &target());
+    let made = |observed: &Observed| -> Vec<String> {
+        let plan = plan(&desired, observed);
+        let made = plan.api_services.iter().filter_map(|change| match change {
+            Change::Create(service) => Some(service.name_any()),
+            _ => None,
+        });
+        made.collect()
+    };
+    assert_eq!(made(&Observed::default()), ["v1.helium.dev"]);
+    let mut observed = empty();
+    assert_eq!(made(&observed).len(), 3);
+    let broken = Arc::new(first("False", "ServiceNotFound"));
+    observed
+        .api_services
+        .insert("v1.helium.dev".to_owned(), broken);
+    assert!(made(&observed).is_empty());
+    // What is there is kept all the same.
+    let mut observed = carried_out(&desired);
+    let mut broken = desired.api_services["v1.helium.dev"].clone();
+    broken.status = first("False", "FailedDiscoveryCheck").status;
+    observed
+        .api_services
+        .insert("v1.helium.dev".to_owned(), Arc::new(broken));
+    assert_eq!(plan(&desired, &observed), Plan::default());
 }
 
 #[test]
@@ -364,8 +421,6 @@ fn kinds_that_only_administrators_change_extend_no_role_of_others() {
 }
 
 mod reports {
-    use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIServiceCondition;
-
     use super::*;
     use crate::registrar::report::{entry, holds, put};
 
@@ -396,7 +451,11 @@ mod reports {
     #[test]
     fn an_entry_follows_the_way_from_pending_to_available() {
         let desired = desired(&two_kinds(), &LocalGroups::default(), &target());
-        let pending = of(&Observed::default(), &desired, &[]);
+        let waiting = of(&Observed::default(), &desired, &[]);
+        let text = "APIService v1.example.com waits for the first one to be available: \
+            APIService v1.helium.dev: not there";
+        assert_eq!(waiting["message"], text);
+        let pending = of(&empty(), &desired, &[]);
         assert_eq!(pending["registered"], false);
         assert_eq!(pending["reason"], "Pending");
         let failed = of(

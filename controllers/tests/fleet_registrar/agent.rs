@@ -1,6 +1,6 @@
-//! The agent as a process, with exactly the rights that its documentation lists.
+//! The agent as a process, with exactly the rights that the manifests give it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cluster::Cluster;
@@ -13,54 +13,74 @@ pub(crate) struct Agent {
     pub(crate) port: u16,
 }
 
-/// Gives the user `helium-agent` the rights from the documentation.
+/// Who the agent is in its cluster.
+const USER: &str = "system:serviceaccount:helium-system:helium-agent";
+
+/// How an agent shows who it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Credential {
+    /// With a certificate, as outside of a cluster.
+    Certificate,
+    /// With its service account's token, as in a pod.
+    Token,
+}
+
+/// Gives the agent's service account the rights that the manifests give it, and no others.
 pub(crate) async fn grant(cluster: &Cluster) {
-    let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/agent.md");
-    let page = std::fs::read_to_string(page).expect("docs/agent.md");
-    let (_, rights) = page.split_once("## Rights").expect("a chapter on rights");
-    let (_, rights) = rights.split_once("```yaml").expect("the rights");
-    let (rights, _) = rights.split_once("```").expect("their end");
-    let service_account = "{kind: ServiceAccount, name: helium-agent, namespace: helium-system}";
-    assert!(rights.contains(service_account));
-    let user = "{kind: User, name: helium-agent, apiGroup: rbac.authorization.k8s.io}";
-    cluster.apply(&rights.replace(service_account, user)).await;
+    let rights =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../manifests/base/agent-rbac.yaml");
+    let rights = std::fs::read_to_string(rights).expect("manifests/base/agent-rbac.yaml");
+    let account = "{apiVersion: v1, kind: ServiceAccount, metadata: {name: helium-agent, namespace: helium-system}}";
+    cluster.apply(account).await;
+    cluster.apply(&rights).await;
 }
 
 /// Writes new credentials into an agent's files, as a rotation does.
-pub(crate) fn renew(cluster: &Cluster) {
-    cluster.kubeconfig("helium-agent", &[], cluster.api_port, &cluster.ca());
+pub(crate) fn renew(cluster: &Cluster) -> PathBuf {
+    cluster.kubeconfig("agent", USER, &[], &cluster.ca())
 }
 
-/// Starts an agent for a cluster; `replica` tells its files from those of others.
-pub(crate) fn start(cluster: &Cluster, replica: &str) -> Agent {
-    let own = cluster.kubeconfig("helium-agent", &[], cluster.api_port, &cluster.ca());
+/// Starts an agent for a cluster; `replica` tells its log from those of others.
+pub(crate) async fn start(cluster: &Cluster, credential: Credential, replica: &str) -> Agent {
+    start_for(cluster, credential, replica, "helium-apiserver").await
+}
+
+/// Starts an agent that registers a Service of that name.
+pub(crate) async fn start_for(
+    cluster: &Cluster,
+    credential: Credential,
+    replica: &str,
+    service: &str,
+) -> Agent {
+    let own = renew(cluster);
     let ca = cluster.serving_ca();
-    let certificate = cluster
-        .dir
-        .join(format!("helium-agent-{}.crt", cluster.api_port));
     let port = free_port();
+    let service_port = cluster.helium_port;
+    let flag = |name: &str, path: &Path| format!("--{name}={}", path.display());
     let mut command = Command::new(env!("CARGO_BIN_EXE_helium-agent"));
     command
         .arg(format!("--cluster-name={}", cluster.name))
-        .arg(format!("--kubeconfig={}", own.display()))
-        .arg(format!(
-            "--control-plane=https://localhost:{}",
-            cluster.helium_port
-        ))
-        .arg(format!("--control-plane-ca={}", ca.display()))
-        .arg(format!("--control-plane-cert={}", certificate.display()))
-        .arg(format!(
-            "--control-plane-key={}",
-            certificate.with_extension("key").display()
-        ))
-        .arg(format!(
-            "--service=helium-system/helium-apiserver:{}",
-            cluster.helium_port
-        ))
-        .arg(format!("--ca-file={}", ca.display()))
+        .arg(flag("kubeconfig", &own))
+        .arg(format!("--control-plane=https://localhost:{service_port}"))
+        .arg(flag("control-plane-ca", &ca))
+        .arg(format!("--service=helium-system/{service}:{service_port}"))
+        .arg(flag("ca-file", &ca))
         .arg(format!("--probe-address=127.0.0.1:{port}"))
-        .env("HELIUM_AGENT_LOG", "info,helium_controllers=debug")
+        .env(
+            "HELIUM_AGENT_LOG",
+            "info,helium_controllers=debug,kube_client=off",
+        )
         .env_remove("RUST_LOG");
+    match credential {
+        Credential::Certificate => command
+            .arg(flag("control-plane-cert", &own.with_extension("crt")))
+            .arg(flag("control-plane-key", &own.with_extension("key"))),
+        Credential::Token => {
+            let token = cluster.dir.join("agent.token");
+            std::fs::write(&token, cluster.token("helium-agent").await).expect("written");
+            command.arg(flag("control-plane-token-file", &token))
+        }
+    };
     let log = cluster.dir.join(format!("agent-{replica}.log"));
     Agent {
         process: Process::start(command, log),

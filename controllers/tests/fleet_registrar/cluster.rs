@@ -33,7 +33,7 @@ pub(crate) struct Cluster {
     pub(crate) serving_authority: Authority,
     /// An administrator of the cluster.
     pub(crate) admin: Client,
-    pub(crate) api_port: u16,
+    api_port: u16,
     pub(crate) helium_port: u16,
     _apiserver: Process,
     helium: Option<Running>,
@@ -110,7 +110,7 @@ impl Cluster {
             helium: None,
             dir,
         };
-        let admin = cluster.kubeconfig("admin", &["system:masters"], api_port, &ca);
+        let admin = cluster.kubeconfig("admin", "admin", &["system:masters"], &ca);
         cluster.admin = client(&admin).await;
         cluster
     }
@@ -125,25 +125,49 @@ impl Cluster {
         .await;
     }
 
-    /// Writes a kubeconfig for a user of the cluster.
-    pub(crate) fn kubeconfig(&self, user: &str, groups: &[&str], port: u16, ca: &Path) -> PathBuf {
+    /// Writes a kubeconfig for a user of the cluster, and a certificate and a key of the same name beside it.
+    pub(crate) fn kubeconfig(&self, file: &str, user: &str, groups: &[&str], ca: &Path) -> PathBuf {
         let (cert, key) = self
             .authority
             .issue_client(user, groups)
-            .and_then(|issued| issued.save(&self.dir, &format!("{user}-{port}")))
+            .and_then(|issued| issued.save(&self.dir, file))
             .expect("a certificate");
-        let path = self.dir.join(format!("{user}-{port}.kubeconfig"));
+        let path = self.dir.join(format!("{file}.kubeconfig"));
         let text = serde_json::json!({
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "c",
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
             "clusters": [{"name": "c", "cluster": {
-                "server": format!("https://localhost:{port}"), "certificate-authority": ca}}],
+                "server": format!("https://localhost:{}", self.api_port), "certificate-authority": ca}}],
             "users": [{"name": "u", "user": {"client-certificate": cert, "client-key": key}}],
         });
         std::fs::write(&path, text.to_string()).expect("written");
         path
+    }
+
+    /// A client with a kubeconfig of this cluster.
+    pub(crate) async fn client_of(&self, kubeconfig: &Path) -> Client {
+        client(kubeconfig).await
+    }
+
+    /// A token of a service account in `helium-system`.
+    pub(crate) async fn token(&self, account: &str) -> String {
+        let path = format!("/api/v1/namespaces/helium-system/serviceaccounts/{account}/token");
+        let body = serde_json::json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+            "spec": {"expirationSeconds": 3600}});
+        let request = http::Request::post(path)
+            .header("content-type", "application/json")
+            .body(body.to_string().into_bytes());
+        let answer: Value = self
+            .admin
+            .request(request.expect("a request"))
+            .await
+            .expect("a token");
+        answer["status"]["token"]
+            .as_str()
+            .expect("a token")
+            .to_owned()
     }
 
     /// The authority of the cluster, as a file.
@@ -161,7 +185,7 @@ impl Cluster {
         std::fs::write(self.serving_ca(), self.serving_authority.certificate_pem())
             .expect("written");
         self.apply(RIGHTS).await;
-        let host = self.kubeconfig("helium-apiserver", &[], self.api_port, &self.ca());
+        let host = self.kubeconfig("helium-apiserver", "helium-apiserver", &[], &self.ca());
         let (cert_file, key_file) = self
             .serving_authority
             .issue_server("helium-apiserver", &[SERVICE_HOST, "localhost"])

@@ -16,6 +16,7 @@ use world::World;
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_fleet_shares_is_registered_in_every_cluster() {
     let mut world = World::start().await;
+    serving::a_service_that_is_not_there_is_found_out_by_one_registration(&mut world).await;
     serving::built_in_groups_are_registered(&world).await;
     serving::a_definition_is_served_everywhere_and_leaves_nothing_behind(&world).await;
     ownership::drift_is_repaired(&world).await;
@@ -23,6 +24,7 @@ async fn what_the_fleet_shares_is_registered_in_every_cluster() {
     ownership::a_group_that_a_cluster_serves_itself_is_refused_there(&world).await;
     ownership::a_foreign_registration_is_left_alone(&world).await;
     ownership::a_changed_authority_is_handed_on(&world).await;
+    ownership::the_agents_rights_end_at_what_is_ours(&world).await;
     failure::renewed_credentials_are_used(&world).await;
     failure::an_agent_that_loses_its_lease_stands_for_it_again(&world).await;
     failure::a_stopped_agent_hands_over_to_its_standby(&mut world).await;

@@ -6,7 +6,7 @@ use std::process::Command;
 use helium_testkit::wait_for;
 use tempfile::TempDir;
 
-use crate::agent::{self, Agent};
+use crate::agent::{self, Agent, Credential};
 use crate::cluster::{Cluster, START};
 use crate::process::{Process, component, free_port};
 
@@ -83,8 +83,8 @@ impl World {
             agent::grant(cluster).await;
         }
         Self {
-            east_agent: agent::start(&east, "1"),
-            west_agent: agent::start(&west, "1"),
+            east_agent: agent::start(&east, Credential::Certificate, "1").await,
+            west_agent: agent::start_for(&west, Credential::Token, "0", "missing").await,
             east,
             west,
             store,

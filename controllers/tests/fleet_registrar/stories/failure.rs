@@ -4,9 +4,10 @@ use kube::Api;
 use kube::core::{ApiResource, GroupVersionKind};
 
 use super::*;
+use crate::agent::Credential;
 
 pub(crate) async fn a_stopped_agent_hands_over_to_its_standby(world: &mut World) {
-    let mut standby = agent::start(&world.east, "2");
+    let mut standby = agent::start(&world.east, Credential::Certificate, "2").await;
     wait_for("the standby is ready", TAKEOVER, || async {
         standby
             .probe("/readyz")
@@ -63,7 +64,7 @@ pub(crate) async fn a_killed_agent_catches_up(world: &mut World) {
         .expect("an answer");
     assert!(left.is_some());
 
-    world.west_agent = agent::start(&world.west, "2");
+    world.west_agent = agent::start(&world.west, Credential::Token, "2").await;
     let west = &world.west;
     west.sees(
         "is available",
@@ -103,7 +104,7 @@ pub(crate) async fn without_the_store_everything_stays(world: &mut World) {
     let east = &world.east;
     let services = east.api_services();
     east.delete(&services, "v1.drift.example.com").await;
-    let agent = agent::start(east, "3");
+    let agent = agent::start(east, Credential::Certificate, "3").await;
     wait_for("the new agent leads", TAKEOVER, || agent.leads()).await;
     wait_for(
         "it has tried to read the definitions",
@@ -160,17 +161,17 @@ pub(crate) async fn without_the_store_everything_stays(world: &mut World) {
 
 pub(crate) async fn renewed_credentials_are_used(world: &World) {
     const GROUP: &str = "renewed.example.com";
-    let west = &world.west;
-    agent::renew(west);
+    let east = &world.east;
+    agent::renew(east);
     wait_for("the new credentials are seen", TAKEOVER, || async {
-        let log = world.west_agent.process.log();
+        let log = world.east_agent.process.log();
         log.contains("the credentials for the control plane have changed")
     })
     .await;
-    define(&world.east, GROUP, &["v1"]).await;
-    let services = west.api_services();
+    define(&world.west, GROUP, &["v1"]).await;
+    let services = east.api_services();
     let name = format!("v1.{GROUP}");
-    west.sees("is available", PROMPT, &services, &name, is_available)
+    east.sees("is available", PROMPT, &services, &name, is_available)
         .await;
 }
 

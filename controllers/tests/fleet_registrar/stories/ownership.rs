@@ -1,5 +1,8 @@
 //! What is ours is kept, what isn't is left alone.
 
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
+use kube::Api;
+
 use super::*;
 
 pub(crate) async fn drift_is_repaired(world: &World) {
@@ -244,4 +247,44 @@ pub(crate) async fn a_changed_authority_is_handed_on(world: &World) {
         service["spec"]["caBundle"] == BASE64.encode(old)
     })
     .await;
+}
+
+/// The agent's credential is worth little to a thief: the policy that comes with its rights is in force, and the
+/// other stories show that the agent can work under it.
+pub(crate) async fn the_agents_rights_end_at_what_is_ours(world: &World) {
+    let agent = world.west.client_of(&agent::renew(&world.west)).await;
+    let roles: Api<ClusterRole> = Api::all(agent);
+    let rule = PolicyRule {
+        api_groups: Some(vec!["stolen.example.com".to_owned()]),
+        resources: Some(vec!["widgets".to_owned()]),
+        verbs: vec!["get".to_owned()],
+        ..PolicyRule::default()
+    };
+    let mut role = ClusterRole {
+        rules: Some(vec![rule]),
+        ..ClusterRole::default()
+    };
+    role.metadata.name = Some("helium:stolen.example.com:view".to_owned());
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    wait_for("a role without our label is refused", TAKEOVER, || async {
+        let refused = roles.create(&dry_run, &role).await;
+        refused.is_err_and(|error| {
+            error
+                .to_string()
+                .contains("helium-agent writes and deletes only")
+        })
+    })
+    .await;
+    let label = (
+        "app.kubernetes.io/managed-by".to_owned(),
+        "helium".to_owned(),
+    );
+    role.metadata.labels = Some([label].into());
+    roles
+        .create(&dry_run, &role)
+        .await
+        .expect("one with it may be made");
 }

@@ -1,6 +1,27 @@
 //! What the fleet defines is served in every cluster.
 
 use super::*;
+use crate::agent::Credential;
+
+/// An APIService without a server behind it keeps the cluster from deleting namespaces: one is enough to find out.
+pub(crate) async fn a_service_that_is_not_there_is_found_out_by_one_registration(
+    world: &mut World,
+) {
+    let west = &world.west;
+    let services = west.api_services();
+    west.sees(
+        "has no Service",
+        TAKEOVER,
+        &services,
+        "v1.helium.dev",
+        |service| service["status"]["conditions"][0]["reason"] == "ServiceNotFound",
+    )
+    .await;
+    let other = services.get_opt("v1.coordination.helium.dev").await;
+    assert!(other.expect("an answer").is_none());
+    world.west_agent.terminate();
+    world.west_agent = agent::start(west, Credential::Token, "1").await;
+}
 
 pub(crate) async fn built_in_groups_are_registered(world: &World) {
     for cluster in world.clusters() {
