@@ -174,8 +174,8 @@ main() {
 	esac
 	"${PROFILE}_locate"
 	trap on_exit EXIT
-	trap 'exit 130' INT
-	trap 'exit 143' TERM
+	trap 'interrupted 130' INT
+	trap 'interrupted 143' TERM
 	"$ACTION"
 }
 

@@ -258,11 +258,17 @@ step() {
 	say "[$STEP_NUMBER] $name"
 	is_dry || rm -f "$STATE/changed"
 	set +e
+	# In a process group of its own, so that an interruption ends whatever the step is waiting for.
+	set -m
 	(
-		set -e
+		set -e +m
 		"$function"
-	)
+	) &
+	STEP_PID=$!
+	set +m
+	wait "$STEP_PID"
 	code=$?
+	STEP_PID=''
 	set -e
 	if [ $code != 0 ]; then
 		step_record "$name" "$began" failed
@@ -274,6 +280,12 @@ step() {
 	step_record "$name" "$began" "$result"
 	is_dry || note "$result, $((SECONDS - seconds)) s"
 	STEP=''
+}
+
+# interrupted CODE: ends the step that is running, with all its children. Servers that it has started go on.
+interrupted() {
+	[ -z "${STEP_PID:-}" ] || kill -TERM -- "-$STEP_PID" 2>/dev/null || true
+	exit "$1"
 }
 
 # on_exit: says what a failed run has left behind.

@@ -51,7 +51,7 @@ kind_check() {
 	if ! have kubectl; then
 		problems+=("kubectl is missing (https://kubernetes.io/docs/tasks/tools)")
 	else
-		version=$(kubectl version --client -o yaml 2>/dev/null | sed -n 's/^  gitVersion: v//p' | head -n 1)
+		version=$(kubectl version --client -o yaml 2>/dev/null | sed -n 's/^  gitVersion: v//p')
 		at_least "${version:-0}" 1.30 || problems+=("kubectl is version ${version:-unknown}; 1.30 or newer is needed")
 	fi
 	have openssl || problems+=("openssl is missing")
@@ -89,10 +89,9 @@ kind_check_machine() {
 # A cluster of that name that we didn't make is somebody's.
 kind_check_names() {
 	have kind || return 0
-	local name all
-	all=$(kind get clusters 2>/dev/null || true)
+	local name
 	for name in "${CLUSTERS[@]}"; do
-		if grep -qx "$name" <<<"$all" && ! recorded "cluster $name"; then
+		if kind_exists "$name" && ! recorded "cluster $name"; then
 			problems+=("a kind cluster named $name exists and isn't from here: remove it (kind delete cluster --name $name) or keep it and use --processes")
 		fi
 	done
@@ -114,13 +113,19 @@ kind_clusters() {
 
 kind_create() {
 	local name=$1
-	if is_dry || ! kind get clusters 2>/dev/null | grep -qx "$name"; then
+	if is_dry || ! kind_exists "$name"; then
 		record "cluster $name" # first: a cluster that is half made has to be removed too
 		run kind create cluster --name "$name" --config "$ROOT/kind-config/$name.yaml" --image "$KIND_NODE" \
 			--kubeconfig "$(kubeconfig_of "$name")" --wait 180s
 		is_dry || chmod 0600 "$(kubeconfig_of "$name")"
 	fi
 	wait_for "$name: its node is ready" 180 node_ready "$name"
+}
+
+kind_exists() {
+	local all
+	all=$(kind get clusters 2>/dev/null || true)
+	grep -qx "$1" <<<"$all" # not a pipe: grep ends at the first match, and kind would fail for its sake
 }
 
 node_ready() {
@@ -338,7 +343,8 @@ kind_candidates() {
 
 # --- a cluster's death and return
 
-cluster_kill() { run "$ENGINE" kill "$(node_of "$1")"; }
+# At once; but by stop, after which no engine starts it again by itself.
+cluster_kill() { run "$ENGINE" stop -t 0 "$(node_of "$1")"; }
 
 cluster_revive() {
 	run "$ENGINE" start "$(node_of "$1")"
@@ -367,10 +373,9 @@ kind_up() {
 }
 
 kind_status() {
-	local name down=0 all
-	all=$(kind get clusters 2>/dev/null || true)
+	local name down=0
 	for name in "${CLUSTERS[@]}"; do
-		if ! grep -qx "$name" <<<"$all"; then
+		if ! kind_exists "$name"; then
 			printf '%s: no cluster\n' "$name"
 			down=$((down + 1))
 			continue

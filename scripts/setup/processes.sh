@@ -126,20 +126,29 @@ ports_free() {
 
 processes_build() {
 	if [ -z "${HELIUM_SERVERS:-}" ]; then
-		local crates=(-p kine-shim -p helium-apiserver)
-		if [ -f "$ROOT/controllers/Cargo.toml" ]; then crates+=(-p helium-controllers); fi
-		if [ ! -x "$SERVERS/kine-shim" ] || [ ! -x "$SERVERS/helium-apiserver" ] ||
-			[ -n "$(find "$ROOT/crates" "$ROOT/kine-shim" "$ROOT/apiserver" "$ROOT/Cargo.lock" -name '*.rs' -newer "$SERVERS/helium-apiserver" -print -quit)" ]; then
-			note "building kine-shim and helium-apiserver (cold: about ten minutes on two cores)"
+		local crates=(-p kine-shim -p helium-apiserver -p helium-controllers)
+		if servers_stale; then
+			note "building kine-shim, helium-apiserver and helium-agent (cold: about ten minutes on two cores)"
 			run cargo build --release --locked --manifest-path "$ROOT/Cargo.toml" "${crates[@]}"
 			# cargo leaves a binary alone that came out the same.
-			is_dry || touch -c "$SERVERS/kine-shim" "$SERVERS/helium-apiserver"
+			is_dry || touch -c "$SERVERS/kine-shim" "$SERVERS/helium-apiserver" "$SERVERS/helium-agent"
 		fi
 	fi
 	if ! components_there; then
 		note "building the real kube-apiserver (cold: about five minutes on two cores)"
 		HELIUM_BIN=$COMPONENTS run "$ROOT/tests/build.sh" kubernetes
 	fi
+}
+
+# servers_stale: whether one of our programs is missing, or older than a source.
+servers_stale() {
+	local program
+	for program in kine-shim helium-apiserver helium-agent; do
+		[ -x "$SERVERS/$program" ] || return 0
+		[ -z "$(find "$ROOT/crates" "$ROOT/kine-shim" "$ROOT/apiserver" "$ROOT/controllers" "$ROOT/Cargo.lock" \
+			\( -name '*.rs' -o -name Cargo.lock \) -newer "$SERVERS/$program" -print -quit)" ] || return 0
+	done
+	return 1
 }
 
 # --- step: certificates

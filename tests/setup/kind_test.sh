@@ -7,6 +7,7 @@ set -euo pipefail
 
 MUTATING='^(kind (create|load|delete)|(docker|podman) (build|save|run|start|kill|rm|rmi) |kubectl .* (apply|create|delete|patch|replace|scale) |kubectl .* exec .*configure)'
 
+# shellcheck disable=SC2120 # most tests give it no argument
 # setup ARGUMENT…: runs setup.sh with the stand-ins, in an empty home and an empty working directory.
 setup() {
 	mkdir -p "$T/stub" "$T/home" "$T/work"
@@ -128,6 +129,28 @@ test_wait_ends_with_its_reason() {
 	contains "h1: its YugabyteDB node is ready" "$T/out"
 	contains "statefulset/yugabyted has /2 pods ready" "$T/out"
 	contains "ImagePullBackOff" "$T/out"
+}
+
+test_interruption_ends_at_once_and_says_how_to_go_on() {
+	mkdir -p "$T/stub" "$T/home" "$T/work"
+	# shellcheck disable=SC2119
+	STUB_NEVER_READY=1 setup >"$T/out" 2>&1 &
+	local tries=0 code=0 pid calls
+	until grep -q "apply -k $ROOT/yugabyte/h1" "$T/stub/log" 2>/dev/null; do # from here on it waits for minutes
+		tries=$((tries + 1))
+		[ $tries -lt 600 ] || fail "it never got there: $(cat "$T/out")"
+		sleep 0.1
+	done
+	pid=$(cat "$T/state/lock/pid")
+	kill -TERM "$pid"
+	wait $! || code=$?
+	equal 143 $code "exit code"
+	contains "stopped in step 5, database: yugabyte" "$T/out"
+	[ ! -d "$T/state/lock" ] || fail "the lock was left behind"
+	calls=$(wc -l <"$T/stub/log")
+	sleep 1
+	equal "$calls" "$(wc -l <"$T/stub/log")" "calls a second after it has ended"
+	exits 0 setup
 }
 
 test_clusters_of_somebody_else_are_left_alone() {

@@ -19,14 +19,14 @@ contains() { grep -qF -- "$1" "$2" || fail "'$1' is not in $2:
 $(tail -n 20 "$2")"; }
 
 # absent TEXT FILE
-absent() { ! grep -qF -- "$1" "$2" || fail "'$1' is in $2: $(grep -nF -- "$1" "$2" | head -n 3)"; }
+absent() { ! grep -qF -- "$1" "$2" || fail "'$1' is in $2: $(grep -m 3 -nF -- "$1" "$2")"; }
 
 # in_order FILE TEXT…: the texts first appear in this order.
 in_order() {
 	local file=$1 last=0 text line
 	shift
 	for text in "$@"; do
-		line=$(grep -nF -- "$text" "$file" | head -n 1 | cut -d: -f1)
+		line=$(grep -m 1 -nF -- "$text" "$file" | cut -d: -f1)
 		[ -n "$line" ] || fail "'$text' is not in $file"
 		[ "$line" -gt "$last" ] || fail "'$text' is at line $line of $file, before what should precede it (line $last)"
 		last=$line

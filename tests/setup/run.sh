@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The tests of setup.sh, of what it installs, and of its plans.
 #
-#   tests/setup/run.sh [plan] [kind] [processes] [lint]     (all without arguments)
+#   tests/setup/run.sh [lint] [plan] [images] [kind] [processes]     (all without arguments)
 #
 # processes needs kine-shim, helium-apiserver and helium-agent in $HELIUM_SERVERS (default: target/debug, built if it
 # isn't set) and real components in $HELIUM_BIN (default .cache/bin, where tests/build.sh puts them). kind runs against
@@ -37,13 +37,14 @@ for name in "${@:-all}"; do
 	all)
 		run_lint
 		"$here/plan_test.sh"
+		"$here/images_test.sh"
 		"$here/kind_test.sh"
 		run_processes
 		;;
 	lint | processes) "run_$name" ;;
-	plan | kind) "$here/${name}_test.sh" ;;
+	plan | images | kind) "$here/${name}_test.sh" ;;
 	*)
-		echo "tests/setup/run.sh: unknown part '$name': expected plan, kind, processes or lint" >&2
+		echo "tests/setup/run.sh: unknown part '$name': expected lint, plan, images, kind or processes" >&2
 		exit 2
 		;;
 	esac
