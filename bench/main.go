@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -76,8 +77,5 @@ func run() error {
 		return fmt.Errorf("no --endpoint given")
 	}
 	rows, err := measure.Run(context.Background(), systems, options)
-	if printErr := measure.Print(os.Stdout, rows, flags.Format); err == nil {
-		err = printErr
-	}
-	return err
+	return errors.Join(err, flags.Print(rows))
 }

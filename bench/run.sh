@@ -4,7 +4,7 @@
 #
 #   bench/run.sh                                       everything, about 20 minutes
 #   bench/run.sh --cells create,get --clients 64       some of it
-#   bench/run.sh --systems etcd,shim-sqlite -o markdown
+#   bench/run.sh --systems etcd,shim-sqlite -o markdown --json result.json
 set -euo pipefail
 
 bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -2,9 +2,11 @@
 package cli
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,8 +18,7 @@ import (
 type Flags struct {
 	cells, clients string
 	options        measure.Options
-	// Format is how the result is printed.
-	Format string
+	format, file   string
 }
 
 // Register declares the flags.
@@ -29,13 +30,32 @@ func Register(set *flag.FlagSet) *Flags {
 	set.IntVar(&f.options.Rounds, "rounds", 3, "the median of so many is printed")
 	set.IntVar(&f.options.Value, "value", 600, "bytes of a value")
 	set.IntVar(&f.options.Keys, "keys", 10_000, "stored keys for get and page")
-	set.StringVar(&f.Format, "o", "table", strings.Join(measure.Formats, ", "))
+	set.StringVar(&f.format, "o", "table", strings.Join(measure.Formats, ", "))
+	set.StringVar(&f.file, "json", "", "write the result as JSON to this file as well, every round included")
 	return f
+}
+
+// Print writes the rows to standard output in the chosen format, and to the
+// file if one was named.
+func (f *Flags) Print(rows []measure.Row) error {
+	if f.file != "" {
+		var text bytes.Buffer
+		if err := measure.Print(&text, rows, "json"); err != nil {
+			return err
+		}
+		if err := os.WriteFile(f.file, text.Bytes(), 0o644); err != nil {
+			return err
+		}
+	}
+	return measure.Print(os.Stdout, rows, f.format)
 }
 
 // Options checks the flags and returns what they say.
 func (f *Flags) Options() (measure.Options, error) {
 	o := f.options
+	if !slices.Contains(measure.Formats, f.format) {
+		return o, fmt.Errorf("-o: unknown format %q: expected one of %s", f.format, strings.Join(measure.Formats, ", "))
+	}
 	o.Cells = strings.Split(f.cells, ",")
 	for _, name := range o.Cells {
 		if !measure.Known(name) {

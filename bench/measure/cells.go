@@ -239,7 +239,8 @@ func watchLatency(ctx context.Context, l *load, other bool) (Sample, error) {
 	}()
 
 	var sample Sample
-	acknowledged := map[string]time.Time{}
+	type write struct{ sent, acknowledged time.Time }
+	writes := map[string]write{}
 	value := l.value()
 	ticker := time.NewTicker(time.Second / writesPerSecond)
 	defer ticker.Stop()
@@ -247,31 +248,41 @@ func watchLatency(ctx context.Context, l *load, other bool) (Sample, error) {
 	for i := 0; time.Since(began) < l.options.Duration; i++ {
 		<-ticker.C
 		key := fmt.Sprintf("%s%09d", l.prefix, i)
+		sent := time.Now()
 		if _, err := createKey(ctx, writer, key, value); err != nil {
 			sample.Errors++
 			sample.Error = err.Error()
 			continue
 		}
-		acknowledged[key] = time.Now()
+		writes[key] = write{sent, time.Now()}
 	}
 	count := func() int { mu.Lock(); defer mu.Unlock(); return len(arrived) }
-	for waited := time.Now(); count() < len(acknowledged) && time.Since(waited) < 10*time.Second; {
+	for waited := time.Now(); count() < len(writes) && time.Since(waited) < 10*time.Second; {
 		time.Sleep(10 * time.Millisecond)
 	}
 
 	mu.Lock()
 	defer mu.Unlock()
-	var latencies []time.Duration
-	for key, at := range acknowledged {
+	var behind, commits, sent []time.Duration
+	for key, w := range writes {
+		commits = append(commits, w.acknowledged.Sub(w.sent))
 		if event, ok := arrived[key]; ok {
-			latencies = append(latencies, max(0, event.Sub(at)))
+			behind = append(behind, max(0, event.Sub(w.acknowledged)))
+			sent = append(sent, event.Sub(w.sent))
 		} else {
 			sample.Errors++
 			sample.Error = "no event arrived for " + key
 		}
 	}
-	sample.P50, sample.P99 = percentiles(latencies)
+	sample.P50, sample.P99 = percentiles(behind)
+	sample.Commit, sample.Sent = latency(commits), latency(sent)
 	return sample, nil
+}
+
+func latency(all []time.Duration) *Latency {
+	var l Latency
+	l.P50, l.P99 = percentiles(all)
+	return &l
 }
 
 // Known reports whether there is such a cell.

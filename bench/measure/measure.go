@@ -2,7 +2,7 @@
 // a time and compares them.
 //
 // Absolute figures depend on the machine; ratios of one run are what counts.
-// So the systems take turns, cell by cell and round by round (A B C A B C …),
+// So the systems take turns, cell by cell and round by round (A B C B C A …),
 // only one is driven at a time, and every figure is the median of the rounds.
 package measure
 
@@ -56,6 +56,19 @@ type Sample struct {
 	Error     string        `json:"error,omitempty"` // the first one's text
 	ServerCPU time.Duration `json:"server_cpu_ns"`   // per request
 	ClientCPU time.Duration `json:"client_cpu_ns"`   // per request
+	// Commit is, for watch cells, how long the writes themselves took, from
+	// sending to acknowledgement. P50 and P99 are then the delay of the event
+	// behind the acknowledgement, which is later than the commit by the way of
+	// an answer; Sent is counted from the sending, which is earlier. The delay
+	// behind the commit itself lies between the two.
+	Commit *Latency `json:"commit,omitempty"`
+	Sent   *Latency `json:"since_sent,omitempty"`
+}
+
+// Latency is a distribution in two figures.
+type Latency struct {
+	P50 time.Duration `json:"p50_ns"`
+	P99 time.Duration `json:"p99_ns"`
 }
 
 // Row is one cell on one system: the rounds, and their median figure by figure.
@@ -65,9 +78,13 @@ type Row struct {
 	System  string   `json:"system"`
 	Median  Sample   `json:"median"`
 	Rounds  []Sample `json:"rounds"`
-	// Ratio is the rate as a share of the first system's; for watch cells,
-	// where less is better and no rate is measured, it is 0.
+	// Ratio is the rate as a share of the first system's in this cell (more is
+	// better); 0 where no rate is measured.
 	Ratio float64 `json:"ratio"`
+	// P50Ratio and P99Ratio are the latencies as shares of the first system's
+	// (less is better); 0 where the first system's is.
+	P50Ratio float64 `json:"p50_ratio"`
+	P99Ratio float64 `json:"p99_ratio"`
 }
 
 // Run measures everything. A cell that fails altogether on one system is a row
@@ -105,7 +122,10 @@ func runCell(ctx context.Context, systems []*System, c cell, clients int, o Opti
 		rows = append(rows, Row{Cell: c.name, Clients: clients, System: system.Name})
 	}
 	for round := range o.Rounds {
-		for i, system := range taking {
+		for turn := range taking {
+			// Each round begins with another system, so that none always has the same place.
+			i := (turn + round) % len(taking)
+			system := taking[i]
 			if o.Progress != nil {
 				o.Progress(fmt.Sprintf("%-11s %4d clients  round %d  %s", c.name, clients, round+1, system.Name))
 			}
@@ -118,11 +138,20 @@ func runCell(ctx context.Context, systems []*System, c cell, clients int, o Opti
 	}
 	for i := range rows {
 		rows[i].Median = median(rows[i].Rounds)
-		if first := rows[0].Median.Rate; !c.watch && first > 0 {
-			rows[i].Ratio = rows[i].Median.Rate / first
-		}
+		first, m := rows[0].Median, rows[i].Median
+		rows[i].Ratio = share(m.Rate, first.Rate)
+		rows[i].P50Ratio = share(float64(m.P50), float64(first.P50))
+		rows[i].P99Ratio = share(float64(m.P99), float64(first.P99))
 	}
 	return rows, nil
+}
+
+// share is a part of a whole, 0 if there is no whole.
+func share(part, whole float64) float64 {
+	if whole <= 0 {
+		return 0
+	}
+	return part / whole
 }
 
 func (s *System) watchAddress() string {
@@ -189,6 +218,7 @@ func drive(ctx context.Context, l *load, c cell) (Sample, error) {
 	end := begin.Add(l.options.Duration)
 
 	type outcome struct {
+		answered  int // within the time that is measured
 		latencies []time.Duration
 		errors    int
 		first     error
@@ -217,8 +247,14 @@ func drive(ctx context.Context, l *load, c cell) (Sample, error) {
 					if o.errors > 100 {
 						return // it doesn't work here at all
 					}
-				case done.After(begin) && done.Before(end):
-					o.latencies = append(o.latencies, done.Sub(sent))
+				default:
+					if done.After(begin) && done.Before(end) {
+						o.answered++
+					}
+					// The slowest are answered after the end: they count here.
+					if sent.After(begin) {
+						o.latencies = append(o.latencies, done.Sub(sent))
+					}
 				}
 			}
 		})
@@ -231,16 +267,18 @@ func drive(ctx context.Context, l *load, c cell) (Sample, error) {
 
 	var sample Sample
 	var latencies []time.Duration
+	answered := 0
 	for _, o := range outcomes {
+		answered += o.answered
 		latencies = append(latencies, o.latencies...)
 		sample.Errors += o.errors
 		if sample.Error == "" && o.first != nil {
 			sample.Error = o.first.Error()
 		}
 	}
-	sample.Rate = float64(len(latencies)) / l.options.Duration.Seconds()
+	sample.Rate = float64(answered) / l.options.Duration.Seconds()
 	sample.P50, sample.P99 = percentiles(latencies)
-	if n := time.Duration(len(latencies)); n > 0 {
+	if n := time.Duration(answered); n > 0 {
 		sample.ServerCPU, sample.ClientCPU = server/n, client/n
 	}
 	return sample, nil
@@ -279,6 +317,20 @@ func median(samples []Sample) Sample {
 		ClientCPU: middle(samples, func(s Sample) time.Duration { return s.ClientCPU }),
 		Errors:    sum(samples),
 		Error:     firstError(samples),
+		Commit:    middleLatency(samples, func(s Sample) *Latency { return s.Commit }),
+		Sent:      middleLatency(samples, func(s Sample) *Latency { return s.Sent }),
+	}
+}
+
+// middleLatency is the median of the rounds that measured it, if any did.
+func middleLatency(samples []Sample, figure func(Sample) *Latency) *Latency {
+	samples = slices.DeleteFunc(slices.Clone(samples), func(s Sample) bool { return figure(s) == nil })
+	if len(samples) == 0 {
+		return nil
+	}
+	return &Latency{
+		P50: middle(samples, func(s Sample) time.Duration { return figure(s).P50 }),
+		P99: middle(samples, func(s Sample) time.Duration { return figure(s).P99 }),
 	}
 }
 

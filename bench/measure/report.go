@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -37,20 +38,52 @@ func Print(w io.Writer, rows []Row, format string) error {
 	}
 }
 
+// printLines prints the requests of all cells and then the watches, whose
+// figures are others.
 func printLines(w io.Writer, rows []Row, line func(io.Writer, []string), rule bool) error {
-	header := []string{"cell", "clients", "system", "requests/s", "ratio", "p50 ms", "p99 ms", "errors", "server µs", "client µs"}
-	line(w, header)
-	if rule {
-		line(w, strings.Fields("--- ---: --- ---: ---: ---: ---: ---: ---: ---:"))
-	}
+	var requests, watches []Row
 	for _, row := range rows {
-		m := row.Median
-		columns := []string{row.Cell, fmt.Sprint(row.Clients), row.System, "–", "–",
-			milliseconds(m.P50), milliseconds(m.P99), fmt.Sprint(m.Errors), microseconds(m.ServerCPU), microseconds(m.ClientCPU)}
-		if row.Ratio != 0 || m.Rate != 0 {
-			columns[3], columns[4] = thousands(m.Rate), fmt.Sprintf("%.2f", row.Ratio)
+		if row.Median.Commit == nil {
+			requests = append(requests, row)
+		} else {
+			watches = append(watches, row)
 		}
-		line(w, columns)
+	}
+	header := func(names ...string) {
+		line(w, names)
+		if !rule {
+			return
+		}
+		marks := slices.Repeat([]string{"---:"}, len(names))
+		for i, name := range names {
+			if name == "cell" || name == "system" {
+				marks[i] = "---"
+			}
+		}
+		line(w, marks)
+	}
+	if len(requests) > 0 {
+		header("cell", "clients", "system", "requests/s", "ratio", "p50 ms", "ratio", "p99 ms", "ratio", "errors", "server µs", "client µs")
+	}
+	for _, row := range requests {
+		m := row.Median
+		line(w, []string{row.Cell, fmt.Sprint(row.Clients), row.System, thousands(m.Rate), ratio(row.Ratio), milliseconds(m.P50), ratio(row.P50Ratio),
+			milliseconds(m.P99), ratio(row.P99Ratio), fmt.Sprint(m.Errors), microseconds(m.ServerCPU), microseconds(m.ClientCPU)})
+	}
+	if len(requests) > 0 && len(watches) > 0 {
+		fmt.Fprintln(w)
+	}
+	if len(watches) > 0 {
+		header("cell", "system", "write p50 ms", "write p99 ms", "event p50 ms", "event p99 ms", "ratio", "since sent p99 ms", "of the write's p99", "errors")
+	}
+	for _, row := range watches {
+		m := row.Median
+		line(w, []string{row.Cell, row.System, milliseconds(m.Commit.P50), milliseconds(m.Commit.P99), milliseconds(m.P50), milliseconds(m.P99), ratio(row.P99Ratio),
+			milliseconds(m.Sent.P99), ratio(share(float64(m.Sent.P99), float64(m.Commit.P99))), fmt.Sprint(m.Errors)})
+	}
+	if len(watches) > 0 {
+		fmt.Fprint(w, "\nevent: behind the write's acknowledgement, 0 if before it; since sent: from the sending of the write, so that\n"+
+			"the delay behind the commit lies between the two. Ratios of latencies: less is better.\n")
 	}
 	for _, row := range rows {
 		if row.Median.Error != "" {
@@ -60,6 +93,13 @@ func printLines(w io.Writer, rows []Row, line func(io.Writer, []string), rule bo
 		}
 	}
 	return nil
+}
+
+func ratio(share float64) string {
+	if share == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", share)
 }
 
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d)/1e6) }

@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -21,7 +22,7 @@ import (
 )
 
 // names are the systems in the order of the table; the first is the yardstick.
-var names = []string{"etcd", "kine-postgres", "kine-sqlite", "shim-sqlite", "shim-postgres", "shim-postgres-2"}
+var names = []string{"etcd", "kine-postgres", "kine-postgres-2", "kine-sqlite", "shim-sqlite", "shim-postgres", "shim-postgres-2"}
 
 func main() {
 	if err := run(); err != nil {
@@ -59,10 +60,7 @@ func run() (err error) {
 		systems = append(systems, system)
 	}
 	rows, err := measure.Run(context.Background(), systems, options)
-	if printErr := measure.Print(os.Stdout, rows, flags.Format); err == nil {
-		err = printErr
-	}
-	return err
+	return errors.Join(err, flags.Print(rows))
 }
 
 type starter struct {
@@ -76,6 +74,17 @@ func (s *starter) start(name string) (*measure.System, error) {
 	case "etcd":
 		store, err := s.env.StartEtcd(name)
 		return system(name, err, nil, store)
+	case "kine-postgres-2":
+		url, err := s.database(name)
+		if err != nil {
+			return nil, err
+		}
+		first, err := s.env.StartKine(name+"-a", url)
+		if err != nil {
+			return nil, err
+		}
+		second, err := s.env.StartKine(name+"-b", url)
+		return system(name, err, s.postgres, first, second)
 	case "kine-sqlite":
 		// kine's own default parameters, but with every commit on disk.
 		file := filepath.Join(s.env.Dir, name+".db") + "?_journal_mode=WAL&_busy_timeout=30000&_synchronous=FULL&_txlock=immediate&_stmt_cache_size=20&cache=shared"
@@ -121,9 +130,26 @@ func (s *starter) database(name string) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		if err := durable(postgres); err != nil {
+			return "", err
+		}
 		s.postgres = postgres
 	}
 	return s.postgres.CreateDatabase(strings.ReplaceAll(name, "-", "_"))
+}
+
+// durable refuses a PostgreSQL that acknowledges what a crash would lose: its
+// figures would be worth nothing. These are its default settings.
+func durable(postgres *harness.Postgres) error {
+	settings, err := postgres.Query("postgres",
+		"SELECT name || '=' || setting FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') ORDER BY name")
+	if err != nil {
+		return err
+	}
+	if strings.Join(strings.Fields(settings), " ") != "fsync=on full_page_writes=on synchronous_commit=on" {
+		return fmt.Errorf("PostgreSQL does not run with durable settings: %s", settings)
+	}
+	return nil
 }
 
 func system(name string, err error, postgres *harness.Postgres, stores ...*harness.Store) (*measure.System, error) {

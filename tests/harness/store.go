@@ -189,11 +189,18 @@ func (p *Postgres) CreateDatabase(name string) (string, error) {
 
 // SQL runs statements in a database.
 func (p *Postgres) SQL(database, statements string) error {
+	_, err := p.Query(database, statements)
+	return err
+}
+
+// Query runs statements in a database and returns what they print, a row a
+// line with its columns parted by |.
+func (p *Postgres) Query(database, statements string) (string, error) {
 	output, err := exec.Command(filepath.Join(p.bin, "psql"), "-v", "ON_ERROR_STOP=1", "-qAt", "-c", statements, p.URL(database)).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("psql: %w: %s", err, output)
+		return "", fmt.Errorf("psql: %w: %s", err, output)
 	}
-	return nil
+	return strings.TrimSpace(string(output)), nil
 }
 
 // postgresBin finds the newest installed server.
