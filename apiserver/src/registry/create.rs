@@ -84,6 +84,7 @@ impl Call<'_> {
     ) -> Result<std::result::Result<Option<i64>, Option<Object>>> {
         let relative = self.relative_key_of(object.name());
         if dry_run {
+            self.check_fence(object.name(), fence).await?;
             let existing = self.read_stored(&relative).await?;
             return Ok(existing.map_or(Ok(None), |existing| Err(Some(existing))));
         }

@@ -126,6 +126,9 @@ impl Call<'_> {
         let fence = self.take_fence(None)?;
         let fenced =
             |guard: Option<Record>| self.fenced(stored.name(), fence.as_ref(), guard.as_ref());
+        if options.dry_run || matches!(decision, metadata_rules::Deletion::Pending) {
+            self.check_fence(stored.name(), fence.as_ref()).await?;
+        }
         match decision {
             metadata_rules::Deletion::Pending => {
                 Ok(Ok(Outcome::Waiting(self.viewed(&stored).into_owned())))

@@ -3,8 +3,8 @@
 //! A write to any shared object may carry the precondition "only while lease L is held at token T", as a header
 //! (`Helium-Fence: <namespace>/<name>=<token>`) or as an annotation of the object that is sent (`helium.dev/fence`, same text;
 //! it is not stored). It becomes one compare on the lease's term key ([`super::term`]) in the transaction of the write, so a
-//! leader that was replaced while it slept can't overwrite its successor's work: it gets 409. A dry run, and an update
-//! that changes nothing, write nothing and are not checked.
+//! leader that was replaced while it slept can't overwrite its successor's work: it gets 409. Where nothing is written (a dry
+//! run, an update that changes nothing) the lease is read instead.
 
 use helium_apimachinery::Status;
 use helium_apimachinery::meta::Object;
@@ -88,6 +88,19 @@ impl Call<'_> {
             (key, fence.token)
         });
         Alongside { guard, beside }
+    }
+
+    /// The same check for what writes nothing.
+    pub(super) async fn check_fence(&self, name: &str, fence: Option<&Fence>) -> Result<()> {
+        let Some(fence) = fence else {
+            return Ok(());
+        };
+        let key = self.term_key(&fence.namespace, &fence.lease);
+        let found = self.registry.store.get(&key).await?;
+        if found.as_ref().map(|term| term.revision) == Some(fence.token) {
+            return Ok(());
+        }
+        Err(self.fenced(name, Some(fence), found.as_ref()))
     }
 
     /// The answer to a write whose lease isn't held.

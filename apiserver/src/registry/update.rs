@@ -27,8 +27,8 @@ struct Current {
 
 /// What a change comes to.
 enum Next {
-    /// Nothing changes.
-    Same(Object),
+    /// Nothing changes; the precondition is looked at all the same.
+    Same(Object, Option<Fence>),
     /// Store this, under its precondition.
     Put(Object, Option<Fence>),
     /// The last finalizer is gone, and the object with it.
@@ -107,7 +107,7 @@ impl Call<'_> {
                 None => self.fresh_current().await?,
             };
             let next = match self.next(&from, target, &change).await {
-                Ok(Next::Same(_)) | Err(_) if !from.fresh => continue,
+                Ok(Next::Same(..)) | Err(_) if !from.fresh => continue,
                 next => next?,
             };
             match self.write(&from, next, dry_run).await? {
@@ -184,7 +184,7 @@ impl Call<'_> {
             return Ok(Next::Remove(new, fence));
         }
         if metadata_rules::is_no_op(&new, &old) {
-            return Ok(Next::Same(old.into_owned()));
+            return Ok(Next::Same(old.into_owned(), fence));
         }
         self.stamp(&mut new);
         Ok(Next::Put(new, fence))
@@ -200,8 +200,14 @@ impl Call<'_> {
         let key = self.key(&self.relative_key());
         let store = &self.registry.store;
         let (mut object, revision) = match next {
-            Next::Same(object) => return Ok(Ok(object)),
-            Next::Put(object, _) | Next::Remove(object, _) if dry_run => (object, from.revision),
+            Next::Same(object, fence) => {
+                self.check_fence(&self.name, fence.as_ref()).await?;
+                return Ok(Ok(object));
+            }
+            Next::Put(object, fence) | Next::Remove(object, fence) if dry_run => {
+                self.check_fence(&self.name, fence.as_ref()).await?;
+                (object, from.revision)
+            }
             Next::Put(object, fence) => {
                 let value = self.live.encode(&self.view.to_storage(object.clone()));
                 let change = self.term_change(Some(&from.stored), Some(&object));

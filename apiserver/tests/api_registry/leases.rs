@@ -132,6 +132,18 @@ async fn a_write_is_taken_only_while_its_lease_is_held() {
         )),
         "{message}"
     );
+    let nothing = json!({"metadata": {"annotations": {"helium.dev/fence": mine}}});
+    for url in [url("w"), format!("{}?dryRun=All", url("w"))] {
+        // Where nothing is written the lease is looked at all the same.
+        client
+            .patch(&url, MERGE, &nothing)
+            .await
+            .fails(409, "Conflict");
+    }
+    client
+        .post(&format!("{WIDGETS}?dryRun=All"), &fenced("dry", &mine))
+        .await
+        .fails(409, "Conflict");
     for method in [Method::PATCH, Method::DELETE] {
         let (code, body) = with_fence(&client, method, &url("w"), &mine).await;
         assert_eq!(code, 409, "{body}");
