@@ -51,7 +51,7 @@ use crate::metrics::Metrics;
 use crate::request_info::{RequestInfo, ResourceTarget, Verb, query_values};
 use crate::version;
 use finish::Finish;
-use inflight::{InFlight, Permit};
+use inflight::{InFlight, Lane, Permit};
 
 /// Where the served resources are read from.
 #[async_trait]
@@ -230,7 +230,7 @@ impl Handler {
         }
         self.inflight
             .0
-            .enter(info.verb.is_mutating())
+            .enter(Lane::of(info))
             .map(Some)
             .map_err(|_full| {
                 Status::too_many_requests("Too many requests, please try again later.", 1)
