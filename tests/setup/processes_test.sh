@@ -90,7 +90,7 @@ manifests() {
 	port=$(cat "$T/state/port-base")
 	(
 		cd "$HERE/manifests"
-		SETUP_KUBECONFIG=$T/state/kubeconfig/cluster3 \
+		SETUP_KUBECONFIG=$T/state/kubeconfig/cluster3 SETUP_HOST_KUBECONFIG=$T/state/clusters/cluster3/helium-apiserver.kubeconfig \
 			SETUP_DATABASE="host=127.0.0.1 port=$port user=postgres dbname=postgres passfile=$T/state/secrets/pgpass" \
 			go test -count=1 -timeout 5m .
 	) >"$T/manifests" 2>&1 || fail "$(cat "$T/manifests")"

@@ -3,8 +3,9 @@
 // flags in them against our programs, the database's SQL against a real PostgreSQL, kind's configuration against the
 // real kind.
 //
-// tests/setup/processes_test.sh runs it, on the clusters of setup.sh --processes. It needs SETUP_KUBECONFIG,
-// SETUP_DATABASE (a superuser's libpq connection string), HELIUM_BIN and HELIUM_SERVERS.
+// tests/setup/processes_test.sh runs it, on the clusters of setup.sh --processes. It needs SETUP_KUBECONFIG
+// (an administrator's), SETUP_HOST_KUBECONFIG (helium-apiserver's in the same cluster), SETUP_DATABASE (a superuser's libpq
+// connection string), HELIUM_BIN and HELIUM_SERVERS.
 package manifests
 
 import (
