@@ -47,7 +47,7 @@ for name in "${@:-all}"; do
 	all)
 		run_etcd
 		run_kubernetes
-		(cd "$root/bench" && go vet ./...)
+		(cd "$root/bench" && go vet ./... && go test -count=1 ./...)
 		;;
 	etcd) run_etcd ;;
 	kubernetes) run_kubernetes ;;

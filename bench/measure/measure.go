@@ -138,12 +138,19 @@ func runCell(ctx context.Context, systems []*System, c cell, clients int, o Opti
 	}
 	for i := range rows {
 		rows[i].Median = median(rows[i].Rounds)
+	}
+	compareWithFirst(rows)
+	return rows, nil
+}
+
+// compareWithFirst fills in the ratios of the rows of one cell.
+func compareWithFirst(rows []Row) {
+	for i := range rows {
 		first, m := rows[0].Median, rows[i].Median
 		rows[i].Ratio = share(m.Rate, first.Rate)
 		rows[i].P50Ratio = share(float64(m.P50), float64(first.P50))
 		rows[i].P99Ratio = share(float64(m.P99), float64(first.P99))
 	}
-	return rows, nil
 }
 
 // share is a part of a whole, 0 if there is no whole.

@@ -27,10 +27,10 @@ func newEnv(t *testing.T) *harness.Env {
 	return env
 }
 
-func judge(t *testing.T, name string, during func(<-chan struct{}) error, endpoints ...string) {
+func judge(t *testing.T, name string, duration time.Duration, during func(<-chan struct{}) error, endpoints ...string) {
 	t.Helper()
 	passed, err := run(t.Context(), options{
-		endpoints: endpoints, traffic: name, duration: 10 * time.Second, timeout: 2 * time.Second, minimum: 100, during: during,
+		endpoints: endpoints, traffic: name, duration: duration, timeout: 2 * time.Second, minimum: 100, during: during,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func TestEtcd(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			judge(t, name, nil, etcd.Endpoint)
+			judge(t, name, 5*time.Second, nil, etcd.Endpoint)
 		})
 	}
 }
@@ -79,7 +79,7 @@ func TestTwoShimsOnOnePostgres(t *testing.T) {
 	for name := range profiles {
 		t.Run(name, func(t *testing.T) {
 			_, endpoints := twoShims(t)
-			judge(t, name, nil, endpoints...)
+			judge(t, name, 10*time.Second, nil, endpoints...)
 		})
 	}
 }
@@ -88,7 +88,7 @@ func TestTwoShimsOnOnePostgres(t *testing.T) {
 // database alone, and late: what a read may not miss, it must ask for.
 func TestTwoShimsWithoutLinks(t *testing.T) {
 	_, endpoints := twoShims(t, "--no-peers")
-	judge(t, "kubernetes", nil, endpoints...)
+	judge(t, "kubernetes", 5*time.Second, nil, endpoints...)
 }
 
 // Now one, now the other is killed and started again, as a crash would do it.
@@ -117,7 +117,7 @@ func inTurn(t *testing.T, fault func(victim *harness.Store) error) {
 		t.Run(name, func(t *testing.T) {
 			shims, endpoints := twoShims(t)
 			faults := 0
-			judge(t, name, func(finish <-chan struct{}) error {
+			judge(t, name, 10*time.Second, func(finish <-chan struct{}) error {
 				for {
 					select {
 					case <-finish:
@@ -145,7 +145,7 @@ func TestShimOnSQLite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			judge(t, name, nil, shim.Endpoint)
+			judge(t, name, 5*time.Second, nil, shim.Endpoint)
 		})
 	}
 }

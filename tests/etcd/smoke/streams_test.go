@@ -284,27 +284,30 @@ func TestCheckPerf(t *testing.T) {
 
 // A lease lives as long as it is kept alive, and its keys go with it.
 func TestLeaseKeptAliveByAStream(t *testing.T) {
-	for _, on := range []target{oracle, subject} {
-		t.Run(on.name, func(t *testing.T) {
-			id := grant(t, on, "2")
-			on.must(t, "put", "kept-alive", "1", "--lease="+id)
-			keeping := on.follow(t, "lease", "keep-alive", id)
-			began := time.Now()
-			for time.Since(began) < 4*time.Second { // twice its time to live
-				if line := keeping.line(); !strings.Contains(line, "keepalived with TTL(2)") {
-					t.Fatalf("keep-alive printed %q", line)
+	t.Run("both", func(t *testing.T) { // ends when both are done
+		for _, on := range []target{oracle, subject} {
+			t.Run(on.name, func(t *testing.T) {
+				t.Parallel()
+				id := grant(t, on, "2")
+				on.must(t, "put", "kept-alive", "1", "--lease="+id)
+				keeping := on.follow(t, "lease", "keep-alive", id)
+				began := time.Now()
+				for time.Since(began) < 4*time.Second { // twice its time to live
+					if line := keeping.line(); !strings.Contains(line, "keepalived with TTL(2)") {
+						t.Fatalf("keep-alive printed %q", line)
+					}
 				}
-			}
-			if out := on.must(t, "get", "kept-alive", "--print-value-only"); out != "1\n" {
-				t.Fatalf("the key of a living lease: %q", out)
-			}
-			keeping.stop()
-			watching := on.follow(t, "watch", "kept-alive", fmt.Sprintf("--rev=%d", revision(t, on)))
-			watching.until("DELETE")
-			if out := on.must(t, "lease", "timetolive", id); !strings.Contains(out, "already expired") {
-				t.Errorf("a lease that ran out: %s", out)
-			}
-		})
-	}
+				if out := on.must(t, "get", "kept-alive", "--print-value-only"); out != "1\n" {
+					t.Fatalf("the key of a living lease: %q", out)
+				}
+				keeping.stop()
+				watching := on.follow(t, "watch", "kept-alive", fmt.Sprintf("--rev=%d", revision(t, on)))
+				watching.until("DELETE")
+				if out := on.must(t, "lease", "timetolive", id); !strings.Contains(out, "already expired") {
+					t.Errorf("a lease that ran out: %s", out)
+				}
+			})
+		}
+	})
 	syncRevisions(t)
 }
