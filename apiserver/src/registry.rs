@@ -153,7 +153,7 @@ impl Registry {
     /// group or resource doesn't exist. 503 or 504 if the store can't confirm it.
     pub async fn confirm_catalog(&self) -> Result<(), Status> {
         let Some(definitions) = self.definitions() else {
-            return Err(Status::service_unavailable("the server is starting"));
+            return Err(error::definitions_unread());
         };
         let current = self.store.current_revision(definitions.prefix()).await?;
         let mut published = self.published.subscribe();
@@ -164,9 +164,7 @@ impl Registry {
         let caught_up = published.wait_for(|revision| *revision >= current);
         match tokio::time::timeout(CACHE_WAIT, caught_up).await {
             Ok(_) => Ok(()),
-            Err(_) => Err(Status::service_unavailable(
-                "the definitions are still being read",
-            )),
+            Err(_) => Err(error::definitions_unread()),
         }
     }
 

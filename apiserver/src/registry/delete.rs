@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::call::{Answer, Call};
 use super::collection::Freshness;
+use super::error;
 use super::render::{self, Item, ListMeta};
 use crate::storage::{Deletion, Record, Written};
 
@@ -52,9 +53,7 @@ impl Call<'_> {
         match self.make_cache_fresh().await {
             Ok(()) => {}
             Err(Freshness::Lagging) => {
-                return Err(Status::service_unavailable(
-                    "the cache has not caught up with the shared store",
-                ));
+                return Err(error::lagging());
             }
             Err(Freshness::Failed(status)) => return Err(status),
         }

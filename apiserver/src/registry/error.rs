@@ -62,9 +62,21 @@ impl From<Error> for Status {
 pub(super) fn unready(unready: Unready) -> Status {
     match unready {
         Unready::Loading => Status::service_unavailable("the shared store has not been read yet")
-            .with_retry_after(1),
+            .with_retry_after(RETRY_AFTER),
         Unready::Behind { wanted, current } => too_large_version(wanted, current),
     }
+}
+
+/// A cache that is behind the store, for what must be fresh.
+pub(super) fn lagging() -> Status {
+    Status::service_unavailable("the cache has not caught up with the shared store")
+        .with_retry_after(RETRY_AFTER)
+}
+
+/// Definitions that aren't known yet, so that nothing can be called unknown.
+pub(super) fn definitions_unread() -> Status {
+    Status::service_unavailable("the definitions have not been read yet")
+        .with_retry_after(RETRY_AFTER)
 }
 
 /// A resourceVersion that hasn't been reached.

@@ -66,7 +66,7 @@ impl Call<'_> {
             WatchFrom::Latest | WatchFrom::Now => {
                 match self.make_cache_fresh().await {
                     Ok(()) => {}
-                    Err(Freshness::Lagging) => return Err(lagging()),
+                    Err(Freshness::Lagging) => return Err(error::lagging()),
                     Err(Freshness::Failed(status)) => return Err(status),
                 }
                 let (initial, watcher) = self.present_and_after(&filter);
@@ -128,11 +128,6 @@ impl Call<'_> {
         entries.retain(|entry| filter.matches(&entry.key, &entry.object));
         (entries, watcher)
     }
-}
-
-fn lagging() -> Status {
-    Status::service_unavailable("the cache has not caught up with the shared store")
-        .with_retry_after(1)
 }
 
 fn expired_status(expired: &Expired) -> Status {
