@@ -13,7 +13,6 @@ mod up;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use helium_telemetry::{Chain, logging};
 
 pub use error::{Error, Result};
@@ -22,7 +21,7 @@ pub use up::{ClusterReport, Fleet, Report, start};
 
 /// Reads the arguments, runs the command, and prints an error if there is one.
 pub fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = Options::read();
     helium_tls::install_provider();
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use helium_telemetry::logging::Format;
 
 /// A control plane that many Kubernetes clusters share.
@@ -55,6 +56,36 @@ pub struct UpOptions {
     /// How to print where everything is.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: OutputFormat,
+}
+
+impl Options {
+    /// Reads the process's arguments; wrong ones end it with exit code 2.
+    pub(crate) fn read() -> Self {
+        let options = Self::parse();
+        let Command::Up(up) = &options.command;
+        if let Err(reason) = up.check() {
+            Self::command()
+                .error(ErrorKind::ValueValidation, reason)
+                .exit();
+        }
+        options
+    }
+}
+
+impl UpOptions {
+    /// Whether the arguments fit each other: there must be a port for each cluster.
+    fn check(&self) -> Result<(), String> {
+        let last = usize::from(self.port) + self.clusters.len() - 1;
+        if self.port != 0 && last > usize::from(u16::MAX) {
+            return Err(format!(
+                "--port {} leaves no port for the last of {} clusters: use {} or less",
+                self.port,
+                self.clusters.len(),
+                usize::from(u16::MAX) + 1 - self.clusters.len(),
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// How to print the outcome.
@@ -168,8 +199,22 @@ mod tests {
     }
 
     #[test]
+    fn the_last_cluster_must_have_a_port_too() {
+        // It once got any free one, without a word.
+        let check = |port: &str| {
+            let options = Options::parse_from(["helium", "up", "--clusters", "3", "--port", port]);
+            let Command::Up(up) = options.command;
+            up.check()
+        };
+        for good in ["0", "7443", "65533"] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        let error = check("65534").expect_err("refused");
+        assert!(error.contains("use 65533 or less"), "{error}");
+    }
+
+    #[test]
     fn arguments_are_well_formed() {
-        use clap::CommandFactory as _;
         Options::command().debug_assert();
     }
 }

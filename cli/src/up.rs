@@ -99,7 +99,7 @@ pub async fn start(options: UpOptions, progress: &ProgressBar) -> Result<Fleet> 
         let pki = ClusterPki::prepare(&pki_directory, cluster, &bind_address.to_string())?;
         let port = match port {
             0 => 0,
-            // At most 64 clusters: an overflow means a first port near the very end.
+            // Refused with the arguments if there isn't one.
             first => u16::try_from(index)
                 .ok()
                 .and_then(|more| first.checked_add(more))
