@@ -226,11 +226,11 @@ demo_next() {
 
 		Three clusters share an API. Each has a kubeconfig of its own in $folder:
 
-		  K=$folder
-		  kubectl --kubeconfig \$K/$last get festivals -A --watch &
-		  kubectl --kubeconfig \$K/$first patch festival candlemas --type=merge -p '{"spec":{"year":2027}}'
-		  kubectl --kubeconfig \$K/$first get leases.coordination.helium.dev -A
-		  kubectl --kubeconfig \$K/$last explain festival.spec
+		  K=$(quoted "$folder")
+		  kubectl --kubeconfig "\$K/$last" get festivals -A --watch &
+		  kubectl --kubeconfig "\$K/$first" patch festival candlemas --type=merge -p '{"spec":{"year":2027}}'
+		  kubectl --kubeconfig "\$K/$first" get leases.coordination.helium.dev -A
+		  kubectl --kubeconfig "\$K/$last" explain festival.spec
 
 		$AGAIN --status    what runs
 		$AGAIN --demo      the demonstration once more

@@ -140,7 +140,9 @@ node_ready() {
 # --- step: images
 
 kind_images() {
-	local image saved=0 names=()
+	local image saved=0 names=() save=(save)
+	# podman would take further names for other tags of the first image.
+	[ "$ENGINE" != podman ] || save+=(--multi-image-archive)
 	for image in "${IMAGES[@]}"; do
 		names+=("docker.io/library/$image:$IMAGE_TAG")
 		if is_dry || ! "$ENGINE" image inspect "docker.io/library/$image:$IMAGE_TAG" >/dev/null 2>&1; then
@@ -152,7 +154,7 @@ kind_images() {
 	for name in "${CLUSTERS[@]}"; do
 		if is_dry || ! kind_has_images "$name"; then
 			if [ $saved = 0 ]; then
-				run "$ENGINE" save -o "$STATE/images.tar" "${names[@]}"
+				run "$ENGINE" "${save[@]}" -o "$STATE/images.tar" "${names[@]}"
 				saved=1
 			fi
 			run kind load image-archive "$STATE/images.tar" --name "$name"

@@ -46,8 +46,9 @@ processes_locate() {
 	SERVERS=${HELIUM_SERVERS:-${CARGO_TARGET_DIR:-$ROOT/target}/release}
 	COMPONENTS=${HELIUM_BIN:-$ROOT/.cache/bin}
 	KUBECTL=$COMPONENTS/kubectl
-	REGISTRAR=script
-	[ ! -x "$SERVERS/helium-agent" ] || REGISTRAR=agent
+	REGISTRAR=agent
+	# A folder of binaries from before there was an agent: register does its work.
+	[ -z "${HELIUM_SERVERS:-}" ] || [ -x "$SERVERS/helium-agent" ] || REGISTRAR=script
 	ELECTION=$COMPONENTS/election
 }
 
@@ -330,7 +331,6 @@ cluster_revive() {
 processes_up() {
 	step "check what is needed" processes_check
 	step "programs" processes_build
-	processes_locate # the agent may be there now
 	step "certificates" processes_certificates
 	step "PostgreSQL" processes_postgres
 	step "three Kubernetes clusters" processes_hosts

@@ -59,6 +59,14 @@ test_postgres_store_needs_one_container_and_no_yugabyte() {
 	equal "" "$(changes)" "changes by the second run"
 }
 
+test_engine_that_was_chosen_is_used_by_kind_and_stays() {
+	HELIUM_ENGINE=podman exits 0 setup
+	contains "podman save --multi-image-archive -o" "$T/stub/log"
+	exits 0 setup --down
+	contains "podman rmi docker.io/library/kine-shim:0.1.0" "$T/stub/log"
+	absent "docker " <(sed 's|docker.io||g' "$T/stub/log")
+}
+
 test_second_run_changes_nothing() {
 	exits 0 setup
 	: >"$T/stub/log"
@@ -172,6 +180,27 @@ test_down_removes_what_was_recorded_and_nothing_else() {
 	exits 0 setup --down
 	equal "cluster-mine" "$(ls "$T/stub/things")" "things"
 	equal "precious" "$(ls -A "$T/state")" "files of somebody else in the state directory"
+}
+
+test_dry_run_of_down_removes_nothing() {
+	exits 0 setup
+	: >"$T/stub/log"
+	exits 0 setup --down --dry-run
+	equal "" "$(changes)" "changes"
+	contains "+ kind delete cluster --name h1 --kubeconfig $T/state/kubeconfig/h1" "$T/out"
+	contains "+ docker rmi docker.io/library/kine-shim:0.1.0" "$T/out"
+	exits 0 setup
+	equal "" "$(changes)" "changes by a run after it"
+}
+
+test_status_says_what_is_missing() {
+	exits 1 setup --status
+	contains "nothing was made" "$T/out"
+	exits 0 setup
+	exits 0 setup --status
+	rm "$T/stub/things/cluster-h3"
+	exits 1 setup --status
+	contains "h3: no cluster" "$T/out"
 }
 
 test_two_at_once_are_refused() {

@@ -5,10 +5,9 @@ set -euo pipefail
 # shellcheck source=tests/setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# plan NAME ARGUMENT…: compares a plan with golden/NAME.plan.
+# plan ARGUMENT…: writes a plan to $T/plan.
 plan() {
-	local name=$1 program
-	shift
+	local program
 	mkdir -p "$T/stub" "$T/servers" "$T/components"
 	for program in servers/kine-shim servers/helium-apiserver servers/helium-agent components/kubectl \
 		components/kube-apiserver components/kube-controller-manager components/election; do
@@ -16,17 +15,32 @@ plan() {
 		chmod +x "$T/$program"
 	done
 	# What differs from machine to machine: folders, and PostgreSQL's programs with the user that they run as.
-	STUB=$T/stub PATH=$HERE/stubs:$PATH HELIUM_SERVERS=$T/servers HELIUM_BIN=$T/components HELIUM_ENGINE=docker \
+	STUB=$T/stub PATH=$HERE/stubs:$PATH HELIUM_SERVERS=${SERVERS-$T/servers} HELIUM_BIN=$T/${COMPONENTS:-components} \
+		HELIUM_ENGINE=docker CARGO_TARGET_DIR=$T/target \
 		"$ROOT/setup.sh" --dry-run --state-dir "$T/state" "$@" 2>/dev/null |
 		sed -e "s|$T/||g" -e "s|$HERE/stubs/||g" -e "s|$ROOT/||g" -e "s|$ROOT||g" \
 			-e 's|setpriv [^/]* -- ||' | sed -E 's#/[^ ]*/(initdb|postgres|psql) #\1 #' >"$T/plan"
-	if [ -n "${UPDATE:-}" ]; then cp "$T/plan" "$HERE/golden/$name.plan"; fi
-	diff -u "$HERE/golden/$name.plan" "$T/plan" || fail "the plan differs from golden/$name.plan (UPDATE=1 tests/setup/plan_test.sh writes it anew)"
 	[ ! -e "$T/state" ] || fail "a dry run made $T/state"
 }
 
-test_plan_of_processes() { plan processes --processes --port-base 17400; }
-test_plan_of_kind_with_yugabyte() { plan kind-yugabyte; }
-test_plan_of_kind_with_postgres() { plan kind-postgres --store postgres; }
+# golden NAME ARGUMENT…: compares a plan with golden/NAME.plan.
+golden() {
+	local name=$1
+	shift
+	plan "$@"
+	if [ -n "${UPDATE:-}" ]; then cp "$T/plan" "$HERE/golden/$name.plan"; fi
+	diff -u "$HERE/golden/$name.plan" "$T/plan" || fail "the plan differs from golden/$name.plan (UPDATE=1 tests/setup/plan_test.sh writes it anew)"
+}
+
+test_plan_of_processes() { golden processes --processes --port-base 17400; }
+# On a fresh clone both builds come first; what they make is used afterwards.
+test_plan_of_processes_with_nothing_built() {
+	SERVERS='' COMPONENTS=none plan --processes --port-base 17400
+	in_order "$T/plan" "[2] programs" "+ cargo build --release --locked" "+ tests/build.sh kubernetes" "[3] certificates" \
+		"start cluster1-host-store: target/release/kine-shim" "start cluster1-kube-apiserver: none/kube-apiserver" \
+		"start cluster1-helium-agent: target/release/helium-agent"
+}
+test_plan_of_kind_with_yugabyte() { golden kind-yugabyte; }
+test_plan_of_kind_with_postgres() { golden kind-postgres --store postgres; }
 
 run_tests
