@@ -71,7 +71,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
 
     let settings = Settings {
         cluster: cluster_name,
-        service: (service.namespace, service.name, service.port),
+        service,
     };
     let registrar = Registrar::new(settings, own.clone(), fleet, ca, counters.clone());
     let election = candidate(election, own, namespace);

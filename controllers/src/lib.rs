@@ -35,5 +35,7 @@ mod probe;
 pub mod registrar;
 #[cfg(test)]
 mod scripted;
+pub mod service_address;
 
 pub use cluster_name::ClusterName;
+pub use service_address::ServiceAddress;

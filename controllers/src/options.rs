@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Parser};
 use helium_telemetry::logging::Format;
@@ -10,6 +9,7 @@ use http::Uri;
 
 use crate::cluster_name::ClusterName;
 use crate::endpoint::{Direct, Endpoint};
+use crate::service_address::ServiceAddress;
 
 /// The client library calls every refused request an error for a person; we judge that ourselves.
 const DEFAULT_LOG: &str = "info,kube_client=off,kube_runtime=off";
@@ -132,39 +132,6 @@ pub(crate) struct Observability {
     /// What is logged, as level or target=level,…; RUST_LOG has precedence.
     #[arg(long, default_value = DEFAULT_LOG, env = "HELIUM_AGENT_LOG")]
     pub(crate) log: String,
-}
-
-/// A Service and a port of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ServiceAddress {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-    pub(crate) port: u16,
-}
-
-impl FromStr for ServiceAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parse = || {
-            let (path, port) = text.split_once(':').unwrap_or((text, "443"));
-            let (namespace, name) = path.split_once('/')?;
-            let port = port.parse().ok().filter(|&port| port != 0)?;
-            (is_label(namespace) && is_label(name)).then(|| Self {
-                namespace: namespace.to_owned(),
-                name: name.to_owned(),
-                port,
-            })
-        };
-        parse().ok_or_else(|| {
-            "write namespace/name:port, such as helium-system/helium-apiserver:443".to_owned()
-        })
-    }
-}
-
-fn is_label(text: &str) -> bool {
-    // A Service's name follows the same rule as a cluster's.
-    text.parse::<ClusterName>().is_ok()
 }
 
 fn https(text: &str) -> Result<Uri, String> {

@@ -54,11 +54,11 @@ use local::LocalGroups;
 use plan::Observed;
 use writer::{Outcome, Writer};
 
-use crate::ClusterName;
 use crate::endpoint::Endpoint;
 use crate::follow::{self, Follow};
 use crate::metrics::Metrics;
 use crate::probe::Readiness;
+use crate::{ClusterName, ServiceAddress};
 
 /// Label of all that is ours.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -96,8 +96,8 @@ pub(crate) fn owned(metadata: &ObjectMeta) -> bool {
 pub(crate) struct Settings {
     /// The cluster that it works in.
     pub(crate) cluster: ClusterName,
-    /// Namespace, name and port of the Service of the fleet's server; the bundle comes from the CA file.
-    pub(crate) service: (String, String, u16),
+    /// The Service of the fleet's server; the bundle comes from the CA file.
+    pub(crate) service: ServiceAddress,
 }
 
 /// Keeps one cluster's registrations.
@@ -298,11 +298,8 @@ impl Registrar {
             .collect();
         let mut kinds = kind::built_in();
         kinds.extend(definitions.iter().map(|definition| definition.kind.clone()));
-        let (namespace, name, port) = self.settings.service.clone();
         let target = Target {
-            namespace,
-            name,
-            port,
+            service: self.settings.service.clone(),
             ca_bundle: self.ca.as_ref().map(CaFile::bundle),
         };
         let desired = desired::desired(&kinds, &view.local, &target);

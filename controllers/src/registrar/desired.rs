@@ -15,6 +15,7 @@ use super::kind::Kind;
 use super::local::LocalGroups;
 use super::roles;
 use super::{MANAGED_BY, MANAGER, SCHEMA_HASH};
+use crate::ServiceAddress;
 
 /// Priority of our groups among all: that of custom resources, so that no short name of Kubernetes is taken.
 const GROUP_PRIORITY: i32 = 1000;
@@ -24,13 +25,9 @@ const FIRST_VERSION_PRIORITY: i32 = 100;
 /// Where the cluster's API server finds the fleet's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Namespace of the Service.
-    pub namespace: String,
-    /// Name of the Service.
-    pub name: String,
-    /// Its port.
-    pub port: u16,
-    /// PEM bundle that vouches for the certificate of `<name>.<namespace>.svc`; without it the roots that the
+    /// Its Service.
+    pub service: ServiceAddress,
+    /// PEM bundle that vouches for the certificate of the Service's DNS name, `<name>.<namespace>.svc`; without it the roots that the
     /// cluster's API server trusts anyway.
     pub ca_bundle: Option<Vec<u8>>,
 }
@@ -104,9 +101,9 @@ fn api_services<'a>(
             // Equal priorities are ordered by name in the same way, so the floor does no harm.
             version_priority: (FIRST_VERSION_PRIORITY - place).max(1),
             service: Some(ServiceReference {
-                namespace: Some(target.namespace.clone()),
-                name: Some(target.name.clone()),
-                port: Some(target.port.into()),
+                namespace: Some(target.service.namespace.clone()),
+                name: Some(target.service.name.clone()),
+                port: Some(target.service.port.into()),
             }),
             ca_bundle: target.ca_bundle.clone().map(ByteString),
             // Named, so that applying it takes a `true` back.

@@ -48,9 +48,7 @@ fn definition(plural: &str, group: &str, versions: &[(&str, bool)]) -> Definitio
 
 fn target() -> Target {
     Target {
-        namespace: "helium-system".to_owned(),
-        name: "helium-apiserver".to_owned(),
-        port: 443,
+        service: "helium-system/helium-apiserver".parse().unwrap(),
         ca_bundle: Some(b"PEM".to_vec()),
     }
 }

@@ -23,6 +23,8 @@ pub(crate) enum Credential {
     Certificate,
     /// With its service account's token, as in a pod.
     Token,
+    /// With a kubeconfig.
+    Kubeconfig,
 }
 
 /// Gives the agent's service account the rights that the manifests give it, and no others.
@@ -61,8 +63,6 @@ pub(crate) async fn start_for(
     command
         .arg(format!("--cluster-name={}", cluster.name))
         .arg(flag("kubeconfig", &own))
-        .arg(format!("--control-plane=https://localhost:{service_port}"))
-        .arg(flag("control-plane-ca", &ca))
         .arg(format!("--service=helium-system/{service}:{service_port}"))
         .arg(flag("ca-file", &ca))
         .arg(format!("--probe-address=127.0.0.1:{port}"))
@@ -71,6 +71,10 @@ pub(crate) async fn start_for(
             "info,helium_controllers=debug,kube_client=off",
         )
         .env_remove("RUST_LOG");
+    let url = format!("--control-plane=https://localhost:{service_port}");
+    if !matches!(credential, Credential::Kubeconfig) {
+        command.arg(url).arg(flag("control-plane-ca", &ca));
+    }
     match credential {
         Credential::Certificate => command
             .arg(flag("control-plane-cert", &own.with_extension("crt")))
@@ -79,6 +83,10 @@ pub(crate) async fn start_for(
             let token = cluster.dir.join("agent.token");
             std::fs::write(&token, cluster.token("helium-agent").await).expect("written");
             command.arg(flag("control-plane-token-file", &token))
+        }
+        Credential::Kubeconfig => {
+            let path = cluster.control_plane_kubeconfig("agent-fleet", USER);
+            command.arg(flag("control-plane-kubeconfig", &path))
         }
     };
     let log = cluster.dir.join(format!("agent-{replica}.log"));
@@ -115,4 +123,35 @@ impl Agent {
         let done = Command::new("kill").args(["-TERM", &id]).status();
         assert!(done.expect("kill runs").success());
     }
+}
+
+/// What all agents of a cluster have logged.
+pub(crate) fn logs(cluster: &Cluster) -> Vec<String> {
+    let files = std::fs::read_dir(&cluster.dir).expect("the cluster's folder");
+    files
+        .map(|file| file.expect("a file").path())
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("agent-") && name.ends_with(".log")
+        })
+        .map(|path| std::fs::read_to_string(path).expect("a log"))
+        .collect()
+}
+
+/// Complaints in a log that no story has provoked.
+pub(crate) fn unexpected(log: &str) -> Vec<&str> {
+    const PROVOKED: [&str; 5] = [
+        "the cluster serves the group itself",
+        "the authority's bundle can't be used",
+        "the server is away; what it said last holds",
+        "another agent has taken the lease",
+        // A certificate and its key are two files.
+        "the credentials for the control plane can't be used",
+    ];
+    let complaints = log.lines().filter(|line| {
+        line.contains(" WARN ") || line.contains(" ERROR ") || line.contains("panicked")
+    });
+    complaints
+        .filter(|line| !PROVOKED.iter().any(|text| line.contains(text)))
+        .collect()
 }

@@ -127,6 +127,22 @@ impl Cluster {
 
     /// Writes a kubeconfig for a user of the cluster, and a certificate and a key of the same name beside it.
     pub(crate) fn kubeconfig(&self, file: &str, user: &str, groups: &[&str], ca: &Path) -> PathBuf {
+        self.write_kubeconfig(file, user, groups, self.api_port, ca)
+    }
+
+    /// The same, for the helium-apiserver.
+    pub(crate) fn control_plane_kubeconfig(&self, file: &str, user: &str) -> PathBuf {
+        self.write_kubeconfig(file, user, &[], self.helium_port, &self.serving_ca())
+    }
+
+    fn write_kubeconfig(
+        &self,
+        file: &str,
+        user: &str,
+        groups: &[&str],
+        port: u16,
+        ca: &Path,
+    ) -> PathBuf {
         let (cert, key) = self
             .authority
             .issue_client(user, groups)
@@ -139,7 +155,7 @@ impl Cluster {
             "current-context": "c",
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
             "clusters": [{"name": "c", "cluster": {
-                "server": format!("https://localhost:{}", self.api_port), "certificate-authority": ca}}],
+                "server": format!("https://localhost:{port}"), "certificate-authority": ca}}],
             "users": [{"name": "u", "user": {"client-certificate": cert, "client-key": key}}],
         });
         std::fs::write(&path, text.to_string()).expect("written");

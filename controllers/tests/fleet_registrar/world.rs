@@ -115,6 +115,12 @@ impl World {
         }
         self.east.stop().await;
         self.west.stop().await;
+        for cluster in self.clusters() {
+            let logs = agent::logs(cluster);
+            assert_eq!(logs.len(), 3, "each cluster has had three agents");
+            let complaints: Vec<_> = logs.iter().flat_map(|log| agent::unexpected(log)).collect();
+            assert!(complaints.is_empty(), "{complaints:#?}");
+        }
         if std::env::var_os("HELIUM_KEEP_LOGS").is_some() {
             self.dir.disable_cleanup(true);
             eprintln!("logs are kept in {}", self.dir.path().display());

@@ -104,7 +104,7 @@ pub(crate) async fn without_the_store_everything_stays(world: &mut World) {
     let east = &world.east;
     let services = east.api_services();
     east.delete(&services, "v1.drift.example.com").await;
-    let agent = agent::start(east, Credential::Certificate, "3").await;
+    let agent = agent::start(east, Credential::Kubeconfig, "3").await;
     wait_for("the new agent leads", TAKEOVER, || agent.leads()).await;
     wait_for(
         "it has tried to read the definitions",
