@@ -7,8 +7,12 @@ use http::Uri;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+use crate::follow::WATCH_SECONDS;
+
 /// Time to dial a server.
 const CONNECT: Duration = Duration::from_secs(5);
+/// Longest silence of a server that was asked; longer than that of a watch without changes.
+const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
 /// How often files are looked at.
 const FILES_CHECK: Duration = Duration::from_secs(5);
 /// Namespace of an agent that runs outside of its cluster.
@@ -103,6 +107,9 @@ impl Endpoint {
             Self::Direct(direct) => (direct.config().await?, None),
         };
         config.connect_timeout = Some(CONNECT);
+        config.read_timeout = Some(SILENCE);
+        // Counted from the request, not from when its connection was used last.
+        config.reset_reader_on_write = true;
         // Who asks decides whether to ask again.
         config.default_retry = false;
         let url = config.cluster_url.to_string();

@@ -22,10 +22,10 @@ use tracing::{debug, info, warn};
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause: what a server that comes back has to say is heard within it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// After that long without an error a server that was away counts as back: dialling it fails sooner.
-const QUIET: Duration = Duration::from_secs(10);
+/// After that long without an error a server that was away counts as back: one that is silent is an error sooner.
+const QUIET: Duration = Duration::from_secs(40);
 /// Length of one watch, in seconds. A connection that has silently died is noticed a little later.
-const WATCH_SECONDS: u32 = 25;
+pub(crate) const WATCH_SECONDS: u32 = 25;
 
 /// How followed kinds are listed and watched.
 pub(crate) fn settings() -> watcher::Config {
