@@ -71,5 +71,6 @@ fi
 if [ $go = 1 ]; then
   step "kine-shim and helium-apiserver" cargo build --workspace --bins --locked
   step "tests against real etcd and Kubernetes" tests/run.sh
+  step "installation" env HELIUM_SERVERS="$PWD/target/debug" tests/setup/run.sh
 fi
 printf '\n%d passed, 0 failed\n' "$passed"
