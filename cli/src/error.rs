@@ -81,6 +81,21 @@ pub enum Error {
         /// Which part.
         part: String,
     },
+    /// A cluster's API server doesn't answer as it should.
+    #[error("asking the cluster")]
+    Cluster {
+        /// What it said, or what happened on the way.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// A kubeconfig isn't usable.
+    #[error("reading {what}: {reason}")]
+    ReadKubeconfig {
+        /// Which.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The log couldn't be set up.
     #[error("setting up the log")]
     Log(#[from] logging::Error),
@@ -117,6 +132,8 @@ impl Error {
             Self::Stopped { .. } => "H010",
             Self::Log(_) => "H011",
             Self::Runtime(_) => "H012",
+            Self::Cluster { .. } => "H014",
+            Self::ReadKubeconfig { .. } => "H015",
         }
     }
 
@@ -159,6 +176,15 @@ impl Error {
             Self::ApiServer { .. } | Self::NotReady { .. } | Self::Stopped { .. } => {
                 "Run again with --log-filter=info to see what happened before.".to_owned()
             }
+            Self::Cluster { .. } => {
+                "Check the server in the kubeconfig, and that the cluster serves the fleet's groups: \
+                 kubectl get apiservices."
+                    .to_owned()
+            }
+            Self::ReadKubeconfig { .. } => {
+                "Name a kubeconfig with --kubeconfig, and one of its contexts with --context."
+                    .to_owned()
+            }
             Self::Log(_) => "Correct --log-filter or RUST_LOG.".to_owned(),
         }
     }
@@ -169,7 +195,7 @@ mod tests {
     #[test]
     fn every_code_has_a_page() {
         let pages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors");
-        for number in 1..=12 {
+        for number in 1..=15 {
             let page = pages.join(format!("H{number:03}.md"));
             let text = std::fs::read_to_string(&page)
                 .unwrap_or_else(|error| panic!("{}: {error}", page.display()));

@@ -1,13 +1,15 @@
 //! The `helium` command.
 //!
 //! `helium up` runs a whole fleet in one process: one kine-shim on SQLite (or any endpoint), and
-//! one API server for each named cluster, with certificates and kubeconfigs.
+//! one API server for each named cluster, with certificates and kubeconfigs. `helium leases` shows who
+//! leads what in any fleet.
 //!
 //! Rules: standard output is data or what to type next, standard error is talk. Every error has a
 //! code with a page in `docs/errors/`, and says what is wrong and what to do. Exit codes: 0 done,
 //! 1 failed, 2 wrong usage.
 
 mod error;
+mod leases;
 mod options;
 mod up;
 
@@ -16,7 +18,7 @@ use std::process::ExitCode;
 use helium_telemetry::{Chain, logging};
 
 pub use error::{Error, Result};
-pub use options::{Cluster, Clusters, Command, Options, OutputFormat, UpOptions};
+pub use options::{Cluster, Clusters, Command, LeasesOptions, Options, OutputFormat, UpOptions};
 pub use up::{ClusterReport, Fleet, Report, start};
 
 /// Reads the arguments, runs the command, and prints an error if there is one.
@@ -47,5 +49,6 @@ fn run(options: Options) -> Result<()> {
         .map_err(Error::Runtime)?;
     match command {
         Command::Up(options) => runtime.block_on(up::run(options)),
+        Command::Leases(options) => runtime.block_on(leases::run(options)),
     }
 }

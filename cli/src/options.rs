@@ -29,6 +29,25 @@ pub struct Options {
 pub enum Command {
     /// Run a whole fleet in this process: the store, and one API server for each cluster.
     Up(UpOptions),
+    /// Show who holds the fleet's leases: who leads what, since when, from which cluster.
+    Leases(LeasesOptions),
+}
+
+/// Arguments of `helium leases`.
+#[derive(Debug, Clone, Args)]
+pub struct LeasesOptions {
+    /// The kubeconfig of any cluster of the fleet. Default: what KUBECONFIG names, or ~/.kube/config.
+    #[arg(long)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Its context. Default: the current one.
+    #[arg(long)]
+    pub context: Option<String>,
+    /// Only leases of this namespace. Default: all.
+    #[arg(long, short)]
+    pub namespace: Option<String>,
+    /// How to print them.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: OutputFormat,
 }
 
 /// Arguments of `helium up`.
@@ -62,8 +81,9 @@ impl Options {
     /// Reads the process's arguments; wrong ones end it with exit code 2.
     pub(crate) fn read() -> Self {
         let options = Self::parse();
-        let Command::Up(up) = &options.command;
-        if let Err(reason) = up.check() {
+        if let Command::Up(up) = &options.command
+            && let Err(reason) = up.check()
+        {
             Self::command()
                 .error(ErrorKind::ValueValidation, reason)
                 .exit();
@@ -203,8 +223,10 @@ mod tests {
         // It once got any free one, without a word.
         let check = |port: &str| {
             let options = Options::parse_from(["helium", "up", "--clusters", "3", "--port", port]);
-            let Command::Up(up) = options.command;
-            up.check()
+            match options.command {
+                Command::Up(up) => up.check(),
+                other => panic!("{other:?}"),
+            }
         };
         for good in ["0", "7443", "65533"] {
             assert_eq!(check(good), Ok(()), "{good}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::support::Up;
+use crate::support::{Up, refused};
 
 /// The longest that anything may take.
 const BOUND: Duration = Duration::from_secs(30);
@@ -336,4 +336,52 @@ fn what_kubectl_shows_and_changes_is_right_and_what_is_not_served_is_refused_cle
     }
     ok("delete festival candlemas --wait=true");
     assert_eq!(ok("get festivals -A -o name"), "");
+}
+
+#[test]
+fn leases_are_listed_with_their_holders_wherever_one_asks() {
+    let folder = TempDir::new().expect("a folder");
+    let data = folder.path().join("data");
+    let up = Up::start(&data, &["--clusters", "berlin,oslo"]);
+    let kubectl = Kubectl::new(&data);
+    let leases = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_helium"));
+        command.env_clear().args(["leases"]).args(arguments);
+        command
+    };
+    let kubeconfig = kubectl.kubeconfig.to_str().expect("text").to_owned();
+    let of = |context: &str, more: &[&str]| {
+        let mut all = vec!["--kubeconfig", &kubeconfig, "--context", context];
+        all.extend(more);
+        let output = leases(&all).output().expect("helium runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert_eq!(of("oslo", &[]), "", "none: said on standard error");
+    kubectl.apply(
+        "berlin",
+        "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: leader, namespace: default}, \
+         spec: {holderIdentity: manager, leaseDurationSeconds: 15, renewTime: \"2026-01-01T00:00:00.000000Z\"}}",
+    );
+    let told: serde_json::Value = serde_json::from_str(&of("oslo", &["-o", "json"])).expect("JSON");
+    let token = told[0]["token"].as_str().expect("a token");
+    assert!(token.parse::<u64>().expect("a number") > 1);
+    assert_eq!(told[0]["holder"], "manager");
+    assert_eq!(told[0]["cluster"], "berlin");
+    assert_eq!(told[0]["state"], "expired");
+    let table = of("oslo", &["-n", "default"]);
+    assert!(
+        table.starts_with("NAMESPACE   NAME     HOLDER    CLUSTER"),
+        "{table}"
+    );
+    assert_eq!(of("berlin", &["-n", "empty"]), "");
+
+    let (code, said) = refused(leases(&["--kubeconfig", &kubeconfig, "--context", "paris"]));
+    assert!(
+        code == Some(1) && said.contains("paris") && said.contains("H015"),
+        "{code:?} {said}"
+    );
+    assert_eq!(up.end("-INT"), Some(0));
+    let (code, said) = refused(leases(&["--kubeconfig", &kubeconfig, "--context", "oslo"]));
+    assert!(code == Some(1) && said.contains("H014"), "{code:?} {said}");
 }
