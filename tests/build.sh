@@ -61,6 +61,7 @@ build_kubernetes() {
 		ln -sfn kubernetes "$bin/$name"
 	done
 	CGO_ENABLED=0 build kubernetes election ./election
+	CGO_ENABLED=0 build kubernetes manager ./manager
 }
 
 build_kine() {

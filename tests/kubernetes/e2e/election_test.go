@@ -101,15 +101,21 @@ type race struct {
 
 func startRace(t *testing.T, name, group string, kubeconfig func(*cluster) string) *race {
 	t.Helper()
-	path, err := harness.Component("election")
+	return startProgram(t, "election", name, func(c *cluster) []string {
+		return []string{"--kubeconfig", kubeconfig(c), "--group", group, "--name", name, "--identity", c.name}
+	})
+}
+
+// startProgram is startRace with a program of another kind.
+func startProgram(t *testing.T, program, name string, args func(*cluster) []string) *race {
+	t.Helper()
+	path, err := harness.Component(program)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &race{lease: name, recorders: recordAll(t, leases)}
 	for _, c := range clusters {
-		process, err := c.env.Start(harness.Spec{Name: "candidate-" + name + "-" + c.name, Path: path, Args: []string{
-			"--kubeconfig", kubeconfig(c), "--group", group, "--name", name, "--identity", c.name,
-		}})
+		process, err := c.env.Start(harness.Spec{Name: "candidate-" + name + "-" + c.name, Path: path, Args: args(c)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,8 @@ import (
 const fleetPath = "/apis/helium.dev/v1/controlplanes/fleet/proxy"
 
 // electors is a ServiceAccount with the rights that an election through the
-// control plane's proxy takes: the way in, and the leases behind it.
+// control plane's proxy takes, the way in and the leases behind it, and with
+// those of an ordinary controller.
 const electors = `
 apiVersion: v1
 kind: ServiceAccount
@@ -27,6 +28,8 @@ metadata: {name: fleet-elector}
 rules:
 - {apiGroups: [helium.dev], resources: [controlplanes/proxy], resourceNames: [fleet], verbs: [get, create, update]}
 - {apiGroups: [coordination.helium.dev], resources: [leases], verbs: [get, create, update]}
+- {apiGroups: [innsmouth.example.com], resources: [festivals], verbs: [get, list, watch, patch]}
+- {apiGroups: ["", events.k8s.io], resources: [events], verbs: [create, patch]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -43,7 +46,11 @@ func (c *cluster) accountKubeconfig(t *testing.T, account, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(c.dir, account+"-account.kubeconfig")
+	way := "own"
+	if path != "" {
+		way = "fleet"
+	}
+	file := filepath.Join(c.dir, account+"-"+way+".kubeconfig")
 	text := fmt.Sprintf(`apiVersion: v1
 kind: Config
 current-context: fleet
@@ -75,6 +82,52 @@ func TestElectionThroughTheControlPlanesProxy(t *testing.T) {
 		leader.killed = bootTime(t)
 	}
 	r.finish(t, r.waitForLeader(t, nil), 3)
+}
+
+// An ordinary controller-runtime program, one manager in each cluster with its
+// ServiceAccount's token: only LeaderElectionConfig knows of the fleet. The
+// leader, and it alone, does the work, whichever cluster it was given in.
+func TestManagersOfThreeClustersElectOne(t *testing.T) {
+	own := map[string]string{}
+	for _, c := range clusters {
+		if _, err := c.kubectl(electors, "apply", "-f", "-"); err != nil {
+			t.Fatal(err)
+		}
+		own[c.name] = c.accountKubeconfig(t, "elector", "")
+	}
+	r := startProgram(t, "manager", "managers", func(c *cluster) []string {
+		return []string{"--own", own[c.name], "--election-path", fleetPath, "--name", "managers", "--identity", c.name}
+	})
+	for round := range 3 {
+		leader := r.waitForLeader(t, nil)
+		name := fmt.Sprint("managed-", round)
+		work := fmt.Sprintf(`{apiVersion: innsmouth.example.com/v1, kind: Festival, metadata: {name: %s, namespace: default}, spec: {year: 1928}}`, name)
+		if _, err := clusters[round].kubectl(work, "create", "-f", "-"); err != nil {
+			t.Fatal(err)
+		}
+		err := harness.WaitFor("the leader does the work", startBound, func() error {
+			seen, err := clusters[0].kubectl("", "get", "festival", name, "-o", `jsonpath={.metadata.annotations.example\.com/seen-by}`)
+			if err == nil && seen != "" && seen != leader.name {
+				return &harness.FinalError{Err: fmt.Errorf("%s did it, and %s leads", seen, leader.name)}
+			}
+			if err == nil && seen == "" {
+				err = fmt.Errorf("nobody did it yet")
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := clusters[0].kubectl("", "delete", "festival", name); err != nil {
+			t.Error(err)
+		}
+		if round == 2 {
+			r.finish(t, leader, 3)
+			return
+		}
+		leader.process.Kill()
+		leader.killed = bootTime(t)
+	}
 }
 
 // kubectl reads and writes what is behind the proxy, watches last there, and
