@@ -94,6 +94,8 @@ impl From<&Limits> for InFlightPlaces {
 /// A request without its body.
 struct Head<'a> {
     info: &'a RequestInfo,
+    /// What lies behind a control plane's proxy, if that is what is asked for.
+    behind: Option<&'a RequestInfo>,
     method: Method,
     query: String,
     headers: HeaderMap,
@@ -113,11 +115,13 @@ impl Handler {
         let (parts, body) = request.into_parts();
         let query = parts.uri.query().unwrap_or_default().to_owned();
         let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query);
+        let behind = proxy::behind(&info, &parts.method, &query);
         let warnings = WarningSink::default();
         let finish = Finish::new(&parts.method, &query, &parts.headers, &info);
         let current = self.metrics.current(&info);
         let head = Head {
             info: &info,
+            behind: behind.as_ref(),
             method: parts.method,
             query,
             headers: parts.headers,
@@ -159,7 +163,7 @@ impl Handler {
         B::Error: std::error::Error + Send + Sync + 'static,
     {
         // Of a long-running request only the head is timed; its `timeout`, if any, is the client's own.
-        let asked = if head.info.is_long_running() {
+        let asked = if head.behind.unwrap_or(head.info).is_long_running() {
             ""
         } else {
             head.query.as_str()
@@ -192,10 +196,10 @@ impl Handler {
         let _place = self.enter(&identity, head.info)?;
         let catalog = self.catalog.catalog();
         self.authorize(&identity, &head, &catalog).await?;
+        if let Some(behind) = head.behind {
+            return self.answer_behind(behind, identity, head, body).await;
+        }
         match &head.info.target {
-            Some(target) if proxy::is_proxied(target) => {
-                self.answer_proxied(target, identity, head, body).await
-            }
             Some(target) => {
                 self.answer_resource(target.clone(), identity, head, body)
                     .await

@@ -5,7 +5,6 @@
 //! good as both agree. Nothing here decides anything.
 
 use std::io::Write as _;
-use std::path::PathBuf;
 
 use helium_telemetry::Chain;
 use jiff::{SignedDuration, Timestamp};
@@ -93,34 +92,24 @@ pub(crate) async fn run(options: LeasesOptions) -> Result<()> {
     Ok(())
 }
 
-fn unusable(what: String, why: &(dyn std::error::Error + 'static)) -> Error {
-    Error::ReadKubeconfig {
-        what,
-        reason: Chain(why).to_string(),
-    }
-}
-
 async fn client(options: &LeasesOptions) -> Result<kube::Client> {
-    let file = match &options.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path)
-            .map_err(|error| unusable(path.display().to_string(), &error))?,
-        None => Kubeconfig::read()
-            .map_err(|error| unusable("the default kubeconfig".to_owned(), &error))?,
+    let (what, file) = match &options.kubeconfig {
+        Some(path) => (path.display().to_string(), Kubeconfig::read_from(path)),
+        None => ("the default kubeconfig".to_owned(), Kubeconfig::read()),
     };
-    let what = options
-        .kubeconfig
-        .as_ref()
-        .map_or("the kubeconfig".to_owned(), |path: &PathBuf| {
-            path.display().to_string()
-        });
+    let unusable = |why: &(dyn std::error::Error + 'static)| Error::ReadKubeconfig {
+        what: what.clone(),
+        reason: Chain(why).to_string(),
+    };
+    let file = file.map_err(|error| unusable(&error))?;
     let chosen = KubeConfigOptions {
         context: options.context.clone(),
         ..KubeConfigOptions::default()
     };
     let config = kube::Config::from_custom_kubeconfig(file, &chosen)
         .await
-        .map_err(|error| unusable(what.clone(), &error))?;
-    kube::Client::try_from(config).map_err(|error| unusable(what, &error))
+        .map_err(|error| unusable(&error))?;
+    kube::Client::try_from(config).map_err(|error| unusable(&error))
 }
 
 fn row(lease: &DynamicObject, now: Timestamp) -> Row {

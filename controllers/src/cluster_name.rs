@@ -3,10 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Longest name: it is a DNS label, and part of keys and certificates.
-const MAX_LENGTH: usize = 63;
+use helium_apimachinery::names;
 
-/// The name of a cluster: a lower-case DNS label.
+/// The name of a cluster: a lower-case DNS label, which is part of keys and certificates.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterName(String);
 
@@ -35,12 +34,7 @@ impl FromStr for ClusterName {
     type Err = InvalidClusterName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let good = (1..=MAX_LENGTH).contains(&text.len())
-            && text.chars().all(inner)
-            && !text.starts_with('-')
-            && !text.ends_with('-');
-        if good {
+        if names::dns1123_label(text).is_empty() {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidClusterName)

@@ -8,9 +8,9 @@
 use bytes::Bytes;
 use helium_apimachinery::gvk::GroupResource;
 use helium_apimachinery::status::Status;
-use http::Response;
+use http::{Method, Response};
 
-use super::{Handler, Head, deadline, respond};
+use super::{Handler, Head};
 use crate::authn::Identity;
 use crate::backend::Body;
 use crate::definitions::builtin::{CONTROL_PLANES, FLEET, HELIUM_GROUP, PROXY};
@@ -20,8 +20,13 @@ use crate::request_info::{RequestInfo, ResourceTarget};
 /// Segments before what is proxied: `apis/helium.dev/v1/controlplanes/<name>/proxy`.
 const OUTER_SEGMENTS: usize = 6;
 
-/// Whether a request is for what is behind a control plane.
-pub(super) fn is_proxied(target: &ResourceTarget) -> bool {
+/// What a request asks for behind a control plane, if it is for one's proxy.
+pub(super) fn behind(info: &RequestInfo, method: &Method, query: &str) -> Option<RequestInfo> {
+    let target = info.target.as_ref()?;
+    is_proxied(target).then(|| RequestInfo::parse(method, &inner_path(&info.path), query))
+}
+
+fn is_proxied(target: &ResourceTarget) -> bool {
     target.group == HELIUM_GROUP
         && target.resource == CONTROL_PLANES
         && target.subresource.as_deref() == Some(PROXY)
@@ -35,10 +40,10 @@ fn inner_path(path: &str) -> String {
 }
 
 impl Handler {
-    /// Answers what is behind a control plane. The outer request has been authorised.
-    pub(super) async fn answer_proxied<B>(
+    /// Answers what is behind a control plane. The way there has been authorised.
+    pub(super) async fn answer_behind<B>(
         &self,
-        target: &ResourceTarget,
+        behind: &RequestInfo,
         identity: Identity,
         head: Head<'_>,
         body: B,
@@ -47,54 +52,34 @@ impl Handler {
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        let name = target.name.as_deref().unwrap_or_default();
-        if name != FLEET {
+        let outer = head.info.target.as_ref();
+        let name = outer.and_then(|outer| outer.name.as_deref());
+        if name != Some(FLEET) {
             let resource = GroupResource::new(HELIUM_GROUP, CONTROL_PLANES);
-            return Err(Status::not_found(&resource, name));
+            return Err(Status::not_found(&resource, name.unwrap_or_default()));
         }
-        let info = RequestInfo::parse(&head.method, &inner_path(&head.info.path), &head.query);
-        if info.target.as_ref().is_some_and(is_proxied) {
+        if behind.target.as_ref().is_some_and(is_proxied) {
             return Err(Status::bad_request(
                 "a control plane is not reached through another one: name its path once",
             ));
         }
-        let limit = deadline(&head.query, self.limits.request_timeout)?;
-        let lasting = info.is_long_running();
         let head = Head {
-            info: &info,
-            method: head.method,
-            query: head.query,
-            headers: head.headers,
-            warnings: head.warnings,
+            info: behind,
             audience: Some(Audience::Direct),
+            ..head
         };
-        let _place = self.enter(&identity, &info)?;
+        let _place = self.enter(&identity, behind)?;
         let catalog = self.catalog.catalog();
         self.authorize(&identity, &head, &catalog).await?;
-        let answer = async {
-            match info.target.clone() {
-                Some(target) => self.answer_resource(target, identity, head, body).await,
-                None => Ok(self.answer_path(&identity, &head, &catalog).await),
-            }
-        };
-        if lasting {
-            return answer.await;
+        match behind.target.clone() {
+            Some(target) => self.answer_resource(target, identity, head, body).await,
+            None => Ok(self.answer_path(&identity, &head, &catalog).await),
         }
-        tokio::time::timeout(limit, answer)
-            .await
-            .unwrap_or_else(|_| {
-                Ok(respond::status(&Status::timeout(
-                    "request did not complete within the allotted timeout",
-                    0,
-                )))
-            })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
-
     use super::*;
 
     #[test]

@@ -2,21 +2,14 @@
 
 use std::time::Duration;
 
+use helium_apimachinery::names;
 use url::Url;
 
 use crate::duration;
 
-/// Longest name of a cluster: it is a DNS label, and part of keys and certificates.
-const MAX_CLUSTER_NAME: usize = 63;
-
 pub(super) fn cluster_name(text: &str) -> Result<String, String> {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let good = !text.is_empty()
-        && text.len() <= MAX_CLUSTER_NAME
-        && text.chars().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-');
-    if good {
+    // It is part of keys and certificates.
+    if names::dns1123_label(text).is_empty() {
         return Ok(text.to_owned());
     }
     Err(

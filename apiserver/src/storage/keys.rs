@@ -11,6 +11,7 @@ pub(super) const COMPACTION: &str = "compact_rev_key";
 /// The keys under one prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keyspace {
+    /// Without a slash at its end; empty for the whole store.
     root: String,
 }
 
@@ -19,14 +20,16 @@ impl Keyspace {
     #[must_use]
     pub fn new(prefix: &str) -> Self {
         Self {
-            root: format!("/{}", prefix.trim_matches('/')),
+            root: format!("/{}", prefix.trim_matches('/'))
+                .trim_end_matches('/')
+                .to_owned(),
         }
     }
 
     /// All objects of a resource; those of one cluster if it is given.
     #[must_use]
     pub fn resource(&self, group: &str, resource: &str, cluster: Option<&str>) -> Prefix {
-        let root = self.root.trim_end_matches('/');
+        let root = &self.root;
         let group = if group.is_empty() { "core" } else { group };
         Prefix(match cluster {
             Some(cluster) => format!("{root}/{group}/{resource}/{cluster}/"),
@@ -37,14 +40,14 @@ impl Keyspace {
     /// The key of a lease's present term. `helium.dev` has no resource `terms`.
     #[must_use]
     pub fn term(&self, namespace: &str, lease: &str) -> String {
-        let root = self.root.trim_end_matches('/');
+        let root = &self.root;
         format!("{root}/helium.dev/terms/{namespace}/{lease}")
     }
 
     /// The key that health checks read. Nobody writes it.
     #[must_use]
     pub fn health(&self) -> String {
-        format!("{}/health", self.root.trim_end_matches('/'))
+        format!("{}/health", self.root)
     }
 }
 

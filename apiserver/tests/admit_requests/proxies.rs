@@ -160,6 +160,12 @@ async fn a_stream_behind_lasts_and_a_call_behind_does_not() {
         .get(&format!("{PROXY}/apis/g.example/v1/hangs"))
         .await;
     assert_status(&answer, StatusCode::GATEWAY_TIMEOUT, "Timeout");
+    let path = format!("{PROXY}/apis/g.example/v1/hangs?timeout=soon");
+    assert_status(
+        &client.get(&path).await,
+        StatusCode::BAD_REQUEST,
+        "BadRequest",
+    );
     let path = format!("{PROXY}/apis/g.example/v1/streams?watch=1");
     let mut stream = client
         .open(request(Method::GET, &path, &[], ""))

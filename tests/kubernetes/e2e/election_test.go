@@ -138,12 +138,7 @@ func TestElectionAcrossClusters(t *testing.T) {
 	} {
 		t.Run(test.group, func(t *testing.T) {
 			r := startRace(t, "election-"+test.group, test.group, test.kubeconfig)
-			for range 2 {
-				leader := r.waitForLeader(t, nil)
-				leader.process.Kill()
-				leader.killed = bootTime(t)
-			}
-			r.finish(t, r.waitForLeader(t, nil), 3)
+			r.killLeadersAndFinish(t)
 		})
 	}
 }
@@ -174,6 +169,20 @@ func TestElectionMovesWhenTheLeadersClusterDies(t *testing.T) {
 	}
 	leader.process.Kill() // the same that it would do if it were asked: it doesn't lead
 	r.finish(t, next, 2)
+}
+
+// killLeadersAndFinish kills two leaders, one after the other.
+func (r *race) killLeadersAndFinish(t *testing.T) {
+	t.Helper()
+	for range 2 {
+		r.waitForLeader(t, nil).kill(t)
+	}
+	r.finish(t, r.waitForLeader(t, nil), 3)
+}
+
+func (c *candidate) kill(t *testing.T) {
+	c.process.Kill()
+	c.killed = bootTime(t)
 }
 
 // finish lets the last leader give its leadership back when it is asked to

@@ -76,12 +76,7 @@ func TestElectionThroughTheControlPlanesProxy(t *testing.T) {
 		kubeconfigs[c.name] = c.accountKubeconfig(t, "elector", fleetPath)
 	}
 	r := startRace(t, "election-proxy", "coordination.k8s.io", func(c *cluster) string { return kubeconfigs[c.name] })
-	for range 2 {
-		leader := r.waitForLeader(t, nil)
-		leader.process.Kill()
-		leader.killed = bootTime(t)
-	}
-	r.finish(t, r.waitForLeader(t, nil), 3)
+	r.killLeadersAndFinish(t)
 }
 
 // An ordinary controller-runtime program, one manager in each cluster with its
@@ -125,8 +120,7 @@ func TestManagersOfThreeClustersElectOne(t *testing.T) {
 			r.finish(t, leader, 3)
 			return
 		}
-		leader.process.Kill()
-		leader.killed = bootTime(t)
+		leader.kill(t)
 	}
 }
 

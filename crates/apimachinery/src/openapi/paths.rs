@@ -1,7 +1,10 @@
 //! The operations of a resource, before they are written in one version of OpenAPI or the other.
 
+use serde_json::{Map, Value, json};
+
 use crate::gvk::{GroupVersion, GroupVersionKind};
 use crate::resource::{Scope, ServedResource};
+use crate::{json, patch};
 
 use super::components;
 
@@ -147,6 +150,32 @@ pub(super) struct Operation {
     pub(super) answer: String,
     /// Codes of success.
     pub(super) codes: &'static [u16],
+}
+
+impl Operation {
+    /// The media types of its body.
+    pub(super) fn media_types(&self) -> &'static [&'static str] {
+        match self.method {
+            Method::Patch => &patch::MEDIA_TYPES,
+            Method::Get | Method::Put | Method::Post | Method::Delete => &json::MEDIA_TYPES,
+        }
+    }
+
+    /// Its answers by code; those of success have `answer` under `member`.
+    pub(super) fn responses(&self, member: &str, answer: &Value) -> Map<String, Value> {
+        let success = self.codes.iter().map(|code| {
+            let description = match code {
+                201 => "Created",
+                202 => "Accepted",
+                _ => "OK",
+            };
+            let response = json!({"description": description, member: answer});
+            (code.to_string(), response)
+        });
+        success
+            .chain([("401".to_owned(), json!({"description": "Unauthorized"}))])
+            .collect()
+    }
 }
 
 /// A path with its operations. `parameters` are those inside the path.

@@ -6,7 +6,6 @@ use super::components::{self, Dialect};
 use super::paths::{self, Method, Operation, Parameter, PathItem};
 use crate::gvk::GroupVersion;
 use crate::json;
-use crate::patch;
 use crate::resource::ServedVersion;
 
 /// The document of everything that is served.
@@ -56,23 +55,6 @@ fn query(parameter: &Parameter) -> Value {
 }
 
 fn write_operation(operation: &Operation, group_version: &GroupVersion) -> Value {
-    let schema = Dialect::V2.reference(&operation.answer);
-    let responses: Map<String, Value> = operation
-        .codes
-        .iter()
-        .map(|code| {
-            let description = match code {
-                201 => "Created",
-                202 => "Accepted",
-                _ => "OK",
-            };
-            (
-                code.to_string(),
-                json!({"description": description, "schema": schema}),
-            )
-        })
-        .chain([("401".to_owned(), json!({"description": "Unauthorized"}))])
-        .collect();
     let body = operation.body.iter().map(|body| {
         json!({
             "name": "body", "in": "body", "required": operation.method != Method::Delete,
@@ -80,20 +62,17 @@ fn write_operation(operation: &Operation, group_version: &GroupVersion) -> Value
         })
     });
     let parameters: Vec<Value> = body.chain(operation.parameters.iter().map(query)).collect();
-    let consumes: &[&str] = match operation.method {
-        Method::Patch => &patch::MEDIA_TYPES,
-        _ => &json::MEDIA_TYPES,
-    };
+    let answer = Dialect::V2.reference(&operation.answer);
     let kind = &operation.kind;
     json!({
         "tags": [group_version.to_string().replace(['.', '/'], "_")],
         "description": operation.description,
         "operationId": operation.id,
-        "consumes": consumes,
+        "consumes": operation.media_types(),
         "produces": json::MEDIA_TYPES,
         "schemes": ["https"],
         "parameters": parameters,
-        "responses": responses,
+        "responses": operation.responses("schema", &answer),
         "x-kubernetes-action": operation.action,
         "x-kubernetes-group-version-kind": {
             "group": kind.group, "version": kind.version, "kind": kind.kind,

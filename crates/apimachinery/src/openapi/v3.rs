@@ -6,7 +6,6 @@ use super::components::{self, Dialect};
 use super::paths::{self, Method, Operation, Parameter, PathItem};
 use crate::gvk::GroupVersion;
 use crate::json;
-use crate::patch;
 use crate::resource::ServedResource;
 
 /// The document of a group and version.
@@ -54,54 +53,35 @@ fn query(parameter: &Parameter) -> Value {
 }
 
 fn write_operation(operation: &Operation, group_version: &GroupVersion) -> Value {
-    let reference = Dialect::V3.reference(&operation.answer);
-    let content: Map<String, Value> = json::MEDIA_TYPES
-        .iter()
-        .map(|media_type| ((*media_type).to_owned(), json!({"schema": reference})))
-        .collect();
-    let responses: Map<String, Value> = operation
-        .codes
-        .iter()
-        .map(|code| {
-            let description = match code {
-                201 => "Created",
-                202 => "Accepted",
-                _ => "OK",
-            };
-            (
-                code.to_string(),
-                json!({"description": description, "content": content}),
-            )
-        })
-        .chain([("401".to_owned(), json!({"description": "Unauthorized"}))])
-        .collect();
+    let answer = content(&operation.answer, &json::MEDIA_TYPES);
     let kind = &operation.kind;
     let mut written = json!({
         "tags": [group_version.to_string().replace(['.', '/'], "_")],
         "description": operation.description,
         "operationId": operation.id,
         "parameters": operation.parameters.iter().map(query).collect::<Vec<_>>(),
-        "responses": responses,
+        "responses": operation.responses("content", &answer),
         "x-kubernetes-action": operation.action,
         "x-kubernetes-group-version-kind": {
             "group": kind.group, "version": kind.version, "kind": kind.kind,
         },
     });
     if let Some(body) = &operation.body {
-        let media_types: &[&str] = if operation.method == Method::Patch {
-            &patch::MEDIA_TYPES
-        } else {
-            &json::MEDIA_TYPES
-        };
-        let reference = Dialect::V3.reference(body);
-        let content: Map<String, Value> = media_types
-            .iter()
-            .map(|media_type| ((*media_type).to_owned(), json!({"schema": reference})))
-            .collect();
-        written["requestBody"] = json!({"content": content});
+        written["requestBody"] = json!({"content": content(body, operation.media_types())});
         if operation.method != Method::Delete {
             written["requestBody"]["required"] = true.into();
         }
     }
     written
+}
+
+/// A component in each of some media types.
+fn content(component: &str, media_types: &[&str]) -> Value {
+    let schema = json!({"schema": Dialect::V3.reference(component)});
+    let of_type = |media_type: &&str| ((*media_type).to_owned(), schema.clone());
+    media_types
+        .iter()
+        .map(of_type)
+        .collect::<Map<_, _>>()
+        .into()
 }
