@@ -33,6 +33,10 @@ pub enum Special {
     ControlPlane,
     /// A namespace: exists without being stored.
     Namespace,
+    /// A `Member`: a cluster of the fleet, part of what everybody trusts.
+    Member,
+    /// A `JoinToken`: lets one cluster become a member.
+    JoinToken,
 }
 
 /// A resource that is served: all that discovery, OpenAPI and the registry need to know of it.

@@ -192,7 +192,7 @@ impl Call<'_> {
                 errors.append(crate::namespaces::validate(object));
                 crate::namespaces::complete(object);
             }
-            Special::None | Special::ControlPlane => {}
+            Special::None | Special::ControlPlane | Special::Member | Special::JoinToken => {}
         }
         if errors.is_empty() {
             return Ok(());
