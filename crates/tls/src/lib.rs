@@ -5,7 +5,8 @@
 //! * [`ClientCas`] holds named bundles of certificate authorities. Several may be trusted at the
 //!   handshake; *which* of them signed a client's certificate is asked later, per request, because
 //!   a front proxy and an ordinary user are told apart by exactly that.
-//! * [`ClientTls`] is the other side: how one of our processes dials a server.
+//! * [`ClientTls`] is the other side: how one of our processes dials a server; [`PinnedTls`] dials one of which
+//!   only a key's hash is known.
 //! * [`pki`] issues certificates for single-machine use and for tests.
 //!
 //! Invariants:
@@ -23,8 +24,10 @@ mod client;
 mod error;
 mod identity;
 mod pem;
+mod pinned;
 pub mod pki;
 mod server;
+mod summary;
 
 use std::sync::Arc;
 
@@ -33,7 +36,9 @@ pub use client::{ClientTls, ClientTlsFiles};
 pub use error::{Error, Result};
 pub use identity::CertificateIdentity;
 pub use pem::{certificates_from_file, certificates_from_pem, key_from_file, key_from_pem};
+pub use pinned::PinnedTls;
 pub use server::{ClientAuth, ServerTls, ServerTlsFiles};
+pub use summary::{CertificateSummary, PublicKeyHash};
 
 /// The cryptographic provider that all our TLS uses (invariant 1).
 pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
