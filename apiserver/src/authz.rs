@@ -30,6 +30,8 @@ pub struct Attributes<'a> {
     pub info: &'a RequestInfo,
     /// Group to ask for instead of the path's, for views of a shared resource.
     pub group: &'a str,
+    /// Resource to ask for instead of the path's, likewise.
+    pub resource: &'a str,
     /// Field selector of a list, watch or deletecollection; empty if none.
     pub field_selector: &'a str,
     /// Label selector, likewise.
@@ -141,6 +143,7 @@ mod tests {
             user: &user,
             info: &info,
             group: "",
+            resource: "",
             field_selector: "",
             label_selector: "",
         };

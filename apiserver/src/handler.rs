@@ -257,10 +257,12 @@ impl Handler {
         let target = info.target.as_ref();
         let resource = target.and_then(|target| catalog.find(&target.group, &target.resource));
         let path_group = target.map_or("", |target| target.group.as_str());
+        let path_resource = target.map_or("", |target| target.resource.as_str());
         let attributes = Attributes {
             user: &identity.user,
             info,
             group: resource.map_or(path_group, |resource| resource.home_group.as_str()),
+            resource: resource.map_or(path_resource, |resource| resource.home_plural.as_str()),
             field_selector: &selectors[0],
             label_selector: &selectors[1],
         };
@@ -441,7 +443,7 @@ fn denial(attributes: &Attributes<'_>, reason: &str) -> Status {
     let attempt = Attempt {
         user,
         verb,
-        resource: GroupResource::new(attributes.group, target.resource.as_str()),
+        resource: GroupResource::new(attributes.group, attributes.resource),
         subresource: target.subresource.as_deref().unwrap_or_default(),
         namespace: target.namespace.as_deref().unwrap_or_default(),
         name: target.name.as_deref().unwrap_or_default(),

@@ -242,10 +242,10 @@ impl Registry {
     fn open(&self, resource: Arc<Resource>) -> Live {
         let stop = self.shutdown.child_token();
         let cluster = live::cluster_segment(&resource, &self.cluster);
-        let prefix = self
-            .store
-            .keys()
-            .resource(&resource.home_group, resource.plural(), cluster);
+        let prefix =
+            self.store
+                .keys()
+                .resource(&resource.home_group, &resource.home_plural, cluster);
         let decoder = Box::new(live::Reader::new(&resource));
         let limits = WindowLimits::default();
         let (cache, work) = Cache::start(self.store.clone(), prefix, decoder, limits, stop.clone());

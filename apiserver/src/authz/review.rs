@@ -112,7 +112,7 @@ fn spec(attributes: &Attributes<'_>) -> SubjectAccessReviewSpec {
                 verb,
                 group: text(attributes.group),
                 version: text(&target.version),
-                resource: text(&target.resource),
+                resource: text(attributes.resource),
                 subresource: target.subresource.clone(),
                 name: target.name.clone(),
                 field_selector,

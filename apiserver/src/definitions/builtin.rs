@@ -1,6 +1,7 @@
 //! Kinds that are there without being declared, one file for each.
 
 mod control_planes;
+mod custom_resource_definitions;
 mod definitions;
 mod join_tokens;
 mod members;
@@ -16,6 +17,8 @@ use helium_apimachinery::resource::ServedSubresource;
 
 use super::catalog::{Exposure, Resource, Special};
 use super::sharing::Sharing;
+
+pub(crate) use custom_resource_definitions::{hide, restore};
 
 /// Group of the fleet's own kinds.
 pub const HELIUM_GROUP: &str = "helium.dev";
@@ -48,6 +51,16 @@ pub fn resources(serve_namespaces: bool) -> Result<Vec<Arc<Resource>>, ErrorList
             Exposure::Shared,
             HELIUM_GROUP,
             Special::Definition,
+        ),
+        viewed(
+            builtin(
+                custom_resource_definitions::custom_resource_definitions()?,
+                Exposure::Direct,
+                HELIUM_GROUP,
+                Special::CustomResourceDefinition,
+            ),
+            DEFINITIONS,
+            DEFINITION_KIND,
         ),
         builtin(
             control_planes::control_planes()?,
@@ -91,6 +104,14 @@ pub fn resources(serve_namespaces: bool) -> Result<Vec<Arc<Resource>>, ErrorList
     Ok(resources)
 }
 
+/// A resource whose objects are stored as those of another one.
+fn viewed(mut resource: Arc<Resource>, plural: &str, kind: &str) -> Arc<Resource> {
+    let home = Arc::make_mut(&mut resource);
+    home.home_plural = plural.to_owned();
+    home.home_kind = kind.to_owned();
+    resource
+}
+
 fn builtin(
     definition: Definition,
     exposure: Exposure,
@@ -113,6 +134,8 @@ fn builtin(
     Arc::new(Resource {
         served,
         fingerprint: format!("built-in {}/{}", definition.group, definition.names.plural),
+        home_plural: definition.names.plural.clone(),
+        home_kind: definition.names.kind.clone(),
         definition: Arc::new(definition),
         exposure,
         sharing: Sharing::FLEET,

@@ -27,6 +27,8 @@ pub enum Special {
     None,
     /// A `SharedResourceDefinition`.
     Definition,
+    /// A `CustomResourceDefinition`: a `SharedResourceDefinition` without what is about sharing.
+    CustomResourceDefinition,
     /// A `Lease`.
     Lease,
     /// A `ControlPlane`: made by the server, and led into by its subresource `proxy`.
@@ -37,6 +39,14 @@ pub enum Special {
     Member,
     /// A `JoinToken`: lets one cluster become a member.
     JoinToken,
+}
+
+impl Special {
+    /// Whether it is about definitions of kinds, in whichever form.
+    #[must_use]
+    pub fn is_definition(self) -> bool {
+        matches!(self, Self::Definition | Self::CustomResourceDefinition)
+    }
 }
 
 /// A resource that is served: all that discovery, OpenAPI and the registry need to know of it.
@@ -53,6 +63,10 @@ pub struct Resource {
     /// The group whose rights are asked in authorization, and under which objects are stored: the resource's own but
     /// for [`Exposure::Direct`] views of a shared resource.
     pub home_group: String,
+    /// The plural name under which rights are asked and objects are stored: the resource's own, likewise.
+    pub home_plural: String,
+    /// The kind as which objects are stored: the resource's own, likewise.
+    pub home_kind: String,
     /// Rules beyond the schema.
     pub special: Special,
     /// Whether the definition is being deleted: nothing may be created.

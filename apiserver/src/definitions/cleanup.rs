@@ -32,7 +32,7 @@ pub(super) async fn step(
         // All clusters' objects, also of a per-cluster kind.
         let prefix = store
             .keys()
-            .resource(&resource.home_group, resource.plural(), None);
+            .resource(&resource.home_group, &resource.home_plural, None);
         let page = store.page(prefix.as_str(), None, BATCH, 0).await?;
         for record in &page.records {
             delete(store, resource, record).await?;

@@ -180,6 +180,8 @@ fn resource(object: &Object, fingerprint: &str) -> Option<Arc<Resource>> {
         Ok((definition, sharing)) => Some(Arc::new(Resource {
             served: definition.served(),
             home_group: definition.group.clone(),
+            home_plural: definition.names.plural.clone(),
+            home_kind: definition.names.kind.clone(),
             definition: Arc::new(definition),
             exposure: Exposure::Shared,
             sharing,

@@ -1,5 +1,6 @@
 //! One request, resolved: which resource and version, which object, what to answer in.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use helium_apimachinery::crd::DefinitionVersion;
@@ -189,7 +190,8 @@ impl<'r> Call<'r> {
     }
 
     pub(super) fn respond(&self, code: StatusCode, object: &Object) -> Answer {
-        render::object(code, self.output, &self.view, object)
+        let shown = self.view.show(Cow::Borrowed(object));
+        render::object(code, self.output, &self.view, &shown)
     }
 }
 

@@ -147,7 +147,7 @@ impl Call<'_> {
             .with_value_mut(|value| schema.coerce(value))
             .map_err(|error| json::mistyped(&self.view.served.gvk, &error))?;
         let mut unknown = object.with_value_mut(|value| schema.prune(value));
-        if self.live.resource.special == Special::Definition {
+        if self.live.resource.special.is_definition() {
             unknown.extend(definitions::unknown_fields(object));
         }
         object.with_value_mut(|value| schema.default(value));
@@ -183,10 +183,12 @@ impl Call<'_> {
         let schema = &self.version().schema;
         errors.append(schema.validate(object.as_value(), old.map(Object::as_value)));
         match self.live.resource.special {
-            Special::Definition => match definitions::admit(object, old) {
-                Ok(()) => self.warn(definitions::warnings(object, old)),
-                Err(found) => errors.append(found),
-            },
+            Special::Definition | Special::CustomResourceDefinition => {
+                match definitions::admit(object, old) {
+                    Ok(()) => self.warn(definitions::warnings(object, old)),
+                    Err(found) => errors.append(found),
+                }
+            }
             Special::Lease => errors.append(lease::validate(object)),
             Special::Namespace => {
                 errors.append(crate::namespaces::validate(object));

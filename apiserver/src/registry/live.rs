@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::term;
 use crate::cache::{Cache, DecodeError, Decoder, Entry};
-use crate::definitions::{Resource, SharingScope, Special};
+use crate::definitions::{Resource, SharingScope, Special, builtin};
 use crate::request_info::Verb;
 use crate::storage::{Record, codec};
 
@@ -80,9 +80,9 @@ impl Live {
         let home = GroupVersionKind::new(
             self.resource.home_group.clone(),
             version.clone(),
-            definition.names.kind.clone(),
+            self.resource.home_kind.clone(),
         );
-        if object.api_version() == home.api_version() {
+        if object.api_version() == home.api_version() && object.kind() == home.kind {
             return codec::encode(object);
         }
         let mut stored = object.clone();
@@ -96,6 +96,7 @@ fn views(resource: &Resource) -> Vec<Arc<View>> {
     let view = |served: &ServedResource| View {
         printer: Printer::new(&served.columns),
         is_storage: &served.gvk.version == storage,
+        hides: resource.special == Special::CustomResourceDefinition,
         definition: Arc::clone(&resource.definition),
         served: served.clone(),
     };
@@ -112,6 +113,8 @@ pub(super) struct View {
     pub(super) printer: Printer,
     definition: Arc<Definition>,
     is_storage: bool,
+    /// Whether stored objects have parts that this view doesn't show.
+    hides: bool,
 }
 
 impl View {
@@ -129,8 +132,30 @@ impl View {
             .unwrap_or_else(|| self.definition.storage_version())
     }
 
-    /// A stored object in this version.
+    /// A stored object in this version, as it is shown.
     pub(super) fn object<'a>(&self, stored: &'a Object) -> Cow<'a, Object> {
+        self.show(self.whole(stored))
+    }
+
+    /// An object of this version without what isn't shown.
+    pub(super) fn show<'a>(&self, object: Cow<'a, Object>) -> Cow<'a, Object> {
+        if !self.hides {
+            return object;
+        }
+        let mut object = object.into_owned();
+        builtin::hide(&mut object);
+        Cow::Owned(object)
+    }
+
+    /// Completes a change by what isn't shown of the object that it was made from.
+    pub(super) fn complete(&self, changed: &mut Object, whole: &Object) {
+        if self.hides {
+            builtin::restore(changed, whole);
+        }
+    }
+
+    /// A stored object in this version, with all that it has.
+    pub(super) fn whole<'a>(&self, stored: &'a Object) -> Cow<'a, Object> {
         if self.is_storage {
             return Cow::Borrowed(stored);
         }
@@ -146,7 +171,7 @@ impl View {
 
     /// A cached object in this version, as JSON.
     pub(super) fn json(&self, entry: &Entry) -> Bytes {
-        if self.is_storage {
+        if self.is_storage && !self.hides {
             return entry.json().clone();
         }
         Bytes::from(serde_json::to_vec(&*self.object(&entry.object)).unwrap_or_default())
@@ -186,7 +211,7 @@ impl Decoder for Reader {
             term::complete(&mut object, record.revision);
         }
         // What a definition may contain is checked when it is written.
-        if self.special != Special::Definition {
+        if !self.special.is_definition() {
             object.with_value_mut(|value| {
                 version.schema.prune(value);
                 version.schema.default(value);

@@ -4,6 +4,8 @@
 //! owners that it can't find. So a shared object may only refer to owners that all clusters find; and a collector is
 //! believed only as far as the shared store confirms that the owner is gone.
 
+use std::sync::Arc;
+
 use helium_apimachinery::GroupVersion;
 use helium_apimachinery::Status;
 use helium_apimachinery::field::{ErrorList, FieldError, Path};
@@ -13,7 +15,7 @@ use serde_json::Value;
 
 use super::call::Call;
 use super::error;
-use crate::definitions::{OwnerReferences, SharingScope};
+use crate::definitions::{Exposure, OwnerReferences, Resource, SharingScope};
 use crate::storage::Prefix;
 
 /// What the store knows of an owner.
@@ -59,7 +61,9 @@ impl Call<'_> {
     fn unfit_owner(&self, owner: &OwnerReference, dependent: &Object) -> Option<String> {
         let group = GroupVersion::parse(&owner.api_version).ok()?.group;
         let catalog = self.registry.catalog();
-        let Some(resource) = catalog.find_kind(&group, &owner.kind) else {
+        // A kind that only this server's own endpoint serves is, in a cluster's own API, that cluster's.
+        let shared = |resource: &&Arc<Resource>| resource.exposure == Exposure::Shared;
+        let Some(resource) = catalog.find_kind(&group, &owner.kind).filter(shared) else {
             return Some(
                 "the owner's kind is not shared by the fleet: the garbage collectors of other clusters would not find the owner and delete this object for everybody. Refer only to shared kinds"
                     .to_owned(),

@@ -1,5 +1,7 @@
 //! `update` and `patch`, of objects and of their status.
 
+use std::borrow::Cow;
+
 use helium_apimachinery::meta::Object;
 use helium_apimachinery::metadata_rules::{self, UpdateTarget};
 use helium_apimachinery::options::WriteOptions;
@@ -158,8 +160,9 @@ impl Call<'_> {
         target: UpdateTarget,
         change: &(impl Fn(&Object) -> Result<Object> + Sync),
     ) -> Result<Next> {
-        let old = self.viewed(&from.stored);
-        let mut new = change(&old)?;
+        let old = self.view.whole(&from.stored);
+        let mut new = change(&self.view.show(Cow::Borrowed(&old)))?;
+        self.view.complete(&mut new, &old);
         let fence = self.take_fence(Some(&mut new))?;
         let asked = new.resource_version();
         if !asked.is_empty() && asked != old.resource_version() {

@@ -64,6 +64,8 @@ fn resource(
         exposure,
         sharing: Sharing::FLEET,
         home_group: group.into(),
+        home_plural: plural.into(),
+        home_kind: kind.into(),
         special: Special::None,
         terminating: false,
         fingerprint: String::new(),

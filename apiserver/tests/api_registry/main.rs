@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod crud;
+mod custom_resource_definitions;
 mod definitions;
 mod guards;
 mod leases;

@@ -63,7 +63,7 @@ fn names_schema(description: &str, required: bool) -> Value {
 }
 
 /// The spec of a CustomResourceDefinition, and `sharing`.
-fn definition_schema() -> Value {
+pub(super) fn definition_schema() -> Value {
     json!({
         "type": "object",
         "description": "SharedResourceDefinition declares a kind that all clusters of the fleet serve.",
