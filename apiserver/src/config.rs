@@ -26,6 +26,8 @@ pub struct Config {
     pub limits: Limits,
     /// Serve a virtual `namespaces` resource under `/api/v1` (for use without a kube-apiserver in front).
     pub serve_namespaces: bool,
+    /// Refuse the cluster as soon as it is no member of a fleet that has members.
+    pub require_member: bool,
     /// User names of the cluster's namespace controller, for the namespace guard.
     pub namespace_controllers: Vec<String>,
     /// User names of the cluster's garbage collector, for the owner guard.

@@ -48,6 +48,7 @@ pub mod version;
 pub mod cache;
 pub mod definitions;
 pub mod guard;
+pub mod members;
 pub mod namespaces;
 pub mod registry;
 pub mod storage;

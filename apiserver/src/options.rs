@@ -2,7 +2,7 @@
 //!
 //! Flags are those of every aggregated API server built on the Kubernetes library, with the same
 //! names and defaults, so that manifests written for others work; those of ours are `--cluster-name`,
-//! `--serve-namespaces` and the guards' user lists. Flags of that library which mean nothing here are accepted with a
+//! `--serve-namespaces`, `--require-member` and the guards' user lists. Flags of that library which mean nothing here are accepted with a
 //! warning; unknown ones are refused. Every flag can be given by an environment variable
 //! `HELIUM_APISERVER_<FLAG>`.
 
@@ -247,6 +247,10 @@ struct Behaviour {
     #[arg(long, num_args = 0..=1, default_value_t, default_missing_value = "true",
         env = "HELIUM_APISERVER_SERVE_NAMESPACES")]
     serve_namespaces: bool,
+    /// Refuse this cluster's requests once it is no member of the fleet. A fleet without certificate authorities refuses nobody.
+    #[arg(long, num_args = 0..=1, default_value_t, default_missing_value = "true",
+        env = "HELIUM_APISERVER_REQUIRE_MEMBER")]
+    require_member: bool,
     /// Users whose deletion of a namespace's content must not touch the other clusters.
     #[arg(
         long,
@@ -384,6 +388,7 @@ impl Options {
             request_timeout,
             shutdown_delay_duration,
             serve_namespaces,
+            require_member,
             namespace_controller_users,
             garbage_collector_users,
         } = behaviour;
@@ -414,6 +419,7 @@ impl Options {
                 ..Limits::default()
             },
             serve_namespaces,
+            require_member,
             namespace_controllers: namespace_controller_users,
             garbage_collectors: garbage_collector_users,
         })

@@ -51,9 +51,10 @@ use tokio_util::task::TaskTracker;
 use crate::backend::{ApiRequest, Backend, Body};
 use crate::cache::{Cache, WindowLimits};
 use crate::config::Config;
-use crate::definitions::builtin::{self, CONTROL_PLANES, DEFINITIONS, HELIUM_GROUP};
+use crate::definitions::builtin::{self, CONTROL_PLANES, DEFINITIONS, HELIUM_GROUP, MEMBERS};
 use crate::definitions::{Catalog, Controller, Resource};
 use crate::guard::Guard;
+use crate::members::Members;
 use crate::storage::{self, Store};
 use call::Call;
 use live::Live;
@@ -80,6 +81,7 @@ pub struct Registry {
     store: Store,
     cluster: String,
     guard: Guard,
+    members: Members,
     catalog: ArcSwap<Catalog>,
     live: ArcSwap<LiveSet>,
     generation: AtomicU64,
@@ -101,6 +103,7 @@ impl Registry {
             store: store.clone(),
             cluster: config.cluster_name.clone(),
             guard: Guard::new(config),
+            members: Members::new(config),
             catalog: ArcSwap::default(),
             live: ArcSwap::default(),
             generation: AtomicU64::new(0),
@@ -121,6 +124,12 @@ impl Registry {
         if let Some(definitions) = registry.definitions() {
             let controller = Controller::new(store.clone(), definitions, builtins, publish);
             registry.tasks.spawn(controller.run(shutdown.clone()));
+        }
+        if let Some(live) = registry.find(HELIUM_GROUP, MEMBERS) {
+            let (members, cache) = (registry.members.clone(), live.cache.clone());
+            registry
+                .tasks
+                .spawn(members.follow(cache, shutdown.clone()));
         }
         if let Some(live) = registry.find(HELIUM_GROUP, CONTROL_PLANES) {
             let (store, stop) = (store.clone(), shutdown.clone());
@@ -171,6 +180,12 @@ impl Registry {
     /// Whether the store answers.
     pub async fn store_health(&self) -> storage::Result<()> {
         self.store.health().await
+    }
+
+    /// Which clusters belong to the fleet. From memory.
+    #[must_use]
+    pub fn members(&self) -> &Members {
+        &self.members
     }
 
     /// Waits until everything that was spawned has ended, after the token was cancelled.

@@ -218,6 +218,7 @@ pub(crate) fn config(pki: &Pki) -> Config {
         },
         limits: Limits::default(),
         serve_namespaces: false,
+        require_member: false,
         namespace_controllers: Vec::new(),
         garbage_collectors: Vec::new(),
     }

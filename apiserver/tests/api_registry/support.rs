@@ -108,6 +108,7 @@ fn config(store: &TestStore, cluster: &str) -> Config {
         },
         limits: Limits::default(),
         serve_namespaces: true,
+        require_member: false,
         namespace_controllers: vec![
             NAMESPACE_CONTROLLER.to_owned(),
             CONTROLLER_MANAGER.to_owned(),

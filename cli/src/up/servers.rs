@@ -73,6 +73,7 @@ impl ApiServer {
                 ..Limits::default()
             },
             serve_namespaces: true,
+            require_member: false,
             namespace_controllers: Vec::new(),
             garbage_collectors: Vec::new(),
         };

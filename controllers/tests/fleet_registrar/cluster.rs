@@ -239,6 +239,7 @@ impl Cluster {
                 ..Limits::default()
             },
             serve_namespaces: false,
+            require_member: false,
             namespace_controllers: Vec::new(),
             garbage_collectors: Vec::new(),
         };
