@@ -5,9 +5,12 @@
 //! * [`ClientCas`] holds named bundles of certificate authorities. Several may be trusted at the
 //!   handshake; *which* of them signed a client's certificate is asked later, per request, because
 //!   a front proxy and an ordinary user are told apart by exactly that.
+//! * [`MemberTrust`] decides which cluster of the fleet a chain belongs to, by the authorities that
+//!   the fleet's members list. [`ClientJudge`] and [`ServerJudge`] are how such a decision enters a
+//!   handshake.
 //! * [`ClientTls`] is the other side: how one of our processes dials a server; [`PinnedTls`] dials one of which
-//!   only a key's hash is known.
-//! * [`pki`] issues certificates for single-machine use and for tests.
+//!   only a key's hash is known. [`PeerTls`] is how servers of a fleet dial each other.
+//! * [`pki`] issues certificates: for single-machine use, for tests, and for a cluster's own servers.
 //!
 //! Invariants:
 //! 1. The only cryptographic provider is `ring`, and it is always passed explicitly: a second
@@ -23,6 +26,9 @@ mod cas;
 mod client;
 mod error;
 mod identity;
+mod members;
+mod own;
+mod peer;
 mod pem;
 mod pinned;
 pub mod pki;
@@ -34,10 +40,12 @@ use std::sync::Arc;
 pub use cas::ClientCas;
 pub use client::{ClientTls, ClientTlsFiles};
 pub use error::{Error, Result};
-pub use identity::CertificateIdentity;
+pub use identity::{CLUSTER_PREFIX, CertificateIdentity, Component};
+pub use members::{Distrust, MemberRecord, MemberTrust, TrustUpdate};
+pub use peer::{PeerTls, ServerJudge};
 pub use pem::{certificates_from_file, certificates_from_pem, key_from_file, key_from_pem};
 pub use pinned::PinnedTls;
-pub use server::{ClientAuth, ServerTls, ServerTlsFiles};
+pub use server::{ClientAuth, ClientJudge, ServerTls, ServerTlsFiles};
 pub use summary::{CertificateSummary, PublicKeyHash};
 
 /// The cryptographic provider that all our TLS uses (invariant 1).

@@ -1,4 +1,4 @@
-//! A small certificate authority, for one machine and for tests.
+//! A small certificate authority: for one machine, for tests, and for a cluster that has no other.
 //!
 //! Keys are ECDSA P-256. Files are written with owner-only permissions where they hold a key.
 //! Certificates start an hour in the past, so that a clock that is slightly behind still accepts
@@ -14,6 +14,7 @@ use rcgen::{
 };
 
 use crate::error::{Error, Result};
+use crate::identity::{CLUSTER_PREFIX, Component};
 use crate::pem;
 
 mod subject;
@@ -106,17 +107,8 @@ impl Authority {
 
     /// Issues a serving certificate for these DNS names and IP addresses (at least one).
     pub fn issue_server(&self, common_name: &str, names: &[&str]) -> Result<Issued> {
-        let error = |source| Error::Issue {
-            subject: common_name.to_owned(),
-            source,
-        };
         let mut params = params(common_name, CERTIFICATE_DAYS);
-        for name in names {
-            params.subject_alt_names.push(match name.parse::<IpAddr>() {
-                Ok(address) => SanType::IpAddress(address),
-                Err(_not_an_address) => SanType::DnsName((*name).try_into().map_err(error)?),
-            });
-        }
+        params.subject_alt_names = alternative_names(common_name, names)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue(common_name, &[], params)
     }
@@ -127,6 +119,33 @@ impl Authority {
         let mut params = params(common_name, CERTIFICATE_DAYS);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.issue(common_name, organizations, params)
+    }
+
+    /// Issues the certificate of a component of `cluster`, by which the fleet knows it as a member
+    /// ([`crate::MemberTrust`]) once the cluster's `Member` lists this authority.
+    ///
+    /// It is for dialling. With `names`, DNS names and IP addresses, it is for serving as well:
+    /// kine-shim shows one certificate to clients and to its peers.
+    ///
+    /// # Errors
+    /// [`Error::Issue`], for names that a certificate can't hold.
+    pub fn issue_member(
+        &self,
+        cluster: &str,
+        component: Component,
+        names: &[&str],
+    ) -> Result<Issued> {
+        let common_name = component.common_name(cluster);
+        let mut params = params(&common_name, CERTIFICATE_DAYS);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if !names.is_empty() {
+            params.subject_alt_names = alternative_names(&common_name, names)?;
+            params
+                .extended_key_usages
+                .push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
+        let organization = format!("{CLUSTER_PREFIX}{cluster}");
+        self.issue(&common_name, &[&organization], params)
     }
 
     fn issue(
@@ -168,6 +187,19 @@ impl Issued {
         write(&key, &self.key_pem, true)?;
         Ok((certificate, key))
     }
+}
+
+fn alternative_names(subject: &str, names: &[&str]) -> Result<Vec<SanType>> {
+    let names = names.iter().map(|name| match name.parse::<IpAddr>() {
+        Ok(address) => Ok(SanType::IpAddress(address)),
+        Err(_not_an_address) => Ok(SanType::DnsName((*name).try_into()?)),
+    });
+    names
+        .collect::<Result<_, rcgen::Error>>()
+        .map_err(|source| Error::Issue {
+            subject: subject.to_owned(),
+            source,
+        })
 }
 
 fn params(common_name: &str, days: i64) -> CertificateParams {

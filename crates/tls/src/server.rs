@@ -1,25 +1,22 @@
 //! The serving side: one certificate, reloaded when its files change, and optional client
 //! certificates.
 
+use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme, crypto::CryptoProvider,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
 use crate::cas::ClientCas;
 use crate::error::{Error, Result};
-use crate::pem;
+use crate::own::Own;
 
 /// Where a server's certificate lives.
 #[derive(Debug, Clone)]
@@ -46,8 +43,7 @@ pub enum ClientAuth {
 /// A server's TLS state; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ServerTls {
-    files: Option<ServerTlsFiles>,
-    resolver: Arc<Resolver>,
+    own: Own,
     config: Arc<ServerConfig>,
 }
 
@@ -60,8 +56,16 @@ impl ServerTls {
         auth: ClientAuth,
         alpn: &[&str],
     ) -> Result<Self> {
-        let key = certified_key(&files)?;
-        Self::build(Some(files), key, cas, auth, alpn)
+        Self::build(Own::load(files)?, judge(cas, auth), alpn)
+    }
+
+    /// The same, with somebody else deciding at each handshake whose certificate is accepted.
+    pub fn load_judged(
+        files: ServerTlsFiles,
+        judge: Arc<dyn ClientJudge>,
+        alpn: &[&str],
+    ) -> Result<Self> {
+        Self::build(Own::load(files)?, Some(judge), alpn)
     }
 
     /// The same from PEM texts in memory; such a server is never reloaded.
@@ -72,39 +76,24 @@ impl ServerTls {
         auth: ClientAuth,
         alpn: &[&str],
     ) -> Result<Self> {
-        let certified = certified_key_from_pem(certificate, key, "the certificate", "the key")?;
-        Self::build(None, certified, cas, auth, alpn)
+        Self::build(Own::from_pem(certificate, key)?, judge(cas, auth), alpn)
     }
 
-    fn build(
-        files: Option<ServerTlsFiles>,
-        key: CertifiedKey,
-        cas: Arc<ClientCas>,
-        auth: ClientAuth,
-        alpn: &[&str],
-    ) -> Result<Self> {
+    fn build(own: Own, judge: Option<Arc<dyn ClientJudge>>, alpn: &[&str]) -> Result<Self> {
         let provider = crate::provider();
-        let resolver = Arc::new(Resolver {
-            key: ArcSwap::from_pointee(key),
-        });
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(Error::Config)?;
-        let builder = match auth {
-            ClientAuth::None => builder.with_no_client_auth(),
-            ClientAuth::Request | ClientAuth::Require => {
-                builder.with_client_cert_verifier(Arc::new(Verifier {
-                    cas,
-                    mandatory: auth == ClientAuth::Require,
-                    provider,
-                }))
+        let builder = match judge {
+            None => builder.with_no_client_auth(),
+            Some(judge) => {
+                builder.with_client_cert_verifier(Arc::new(Verifier { judge, provider }))
             }
         };
-        let mut config = builder.with_cert_resolver(Arc::clone(&resolver) as _);
+        let mut config = builder.with_cert_resolver(own.resolver() as _);
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Ok(Self {
-            files,
-            resolver,
+            own,
             config: Arc::new(config),
         })
     }
@@ -117,77 +106,71 @@ impl ServerTls {
     /// Reads the files again and, if they hold another certificate, serves that from now on.
     /// Returns whether anything changed. On an error the last good certificate stays (invariant 2).
     pub fn reload(&self) -> Result<bool> {
-        let Some(files) = &self.files else {
-            return Ok(false);
-        };
-        let fresh = certified_key(files)?;
-        if fresh.cert == self.resolver.key.load().cert {
-            return Ok(false);
-        }
-        self.resolver.key.store(Arc::new(fresh));
-        Ok(true)
+        self.own.reload()
     }
 
     /// Calls [`Self::reload`] every `period` until `stop`. Polling is deliberate: mounted secrets
     /// change by a swap of symbolic links that file notifications often miss.
     pub async fn keep_fresh(self, period: Duration, stop: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(period) => {}
-            }
-            match self.reload() {
-                Ok(true) => info!("serving a new certificate"),
-                Ok(false) => {}
-                Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    warn!(error, "keeping the last good certificate: reloading failed");
-                }
-            }
-        }
+        self.own.keep_fresh("serving", period, stop).await;
     }
 }
 
-fn certified_key(files: &ServerTlsFiles) -> Result<CertifiedKey> {
-    certified_key_from_pem(
-        &pem::read(&files.certificate)?,
-        &pem::read(&files.key)?,
-        &files.certificate.display().to_string(),
-        &files.key.display().to_string(),
-    )
+/// Decides at the handshake whether a client may connect. Asked anew for every handshake, so that
+/// it may change its mind while the server runs.
+///
+/// A client that resumes a session shows the certificate of its first handshake, and isn't judged
+/// again: a server whose judge changes its mind judges the chain of each accepted connection too.
+pub trait ClientJudge: Debug + Send + Sync {
+    /// Whether a client must show a certificate at all.
+    fn is_mandatory(&self) -> bool;
+
+    /// Whether a client with this chain may connect now.
+    ///
+    /// # Errors
+    /// Why not, which the client learns as a TLS alert.
+    fn judge(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), rustls::Error>;
 }
 
-fn certified_key_from_pem(
-    certificate: &[u8],
-    key: &[u8],
-    certificate_origin: &str,
-    key_origin: &str,
-) -> Result<CertifiedKey> {
-    let chain = pem::certificates_from_pem(certificate, certificate_origin)?;
-    let key = pem::key_from_pem(key, key_origin)?;
-    CertifiedKey::from_der(chain, key, &crate::provider()).map_err(|source| Error::KeyMismatch {
-        certificate: certificate_origin.to_owned(),
-        key: key_origin.to_owned(),
-        source,
-    })
+fn judge(cas: Arc<ClientCas>, auth: ClientAuth) -> Option<Arc<dyn ClientJudge>> {
+    let mandatory = auth == ClientAuth::Require;
+    (auth != ClientAuth::None).then(|| Arc::new(Bundles { cas, mandatory }) as _)
 }
 
+/// Judges by the bundles as they are at that moment.
 #[derive(Debug)]
-struct Resolver {
-    key: ArcSwap<CertifiedKey>,
-}
-
-impl ResolvesServerCert for Resolver {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.key.load_full())
-    }
-}
-
-/// Judges client certificates by the bundles as they are at that moment.
-#[derive(Debug)]
-struct Verifier {
+struct Bundles {
     cas: Arc<ClientCas>,
     mandatory: bool,
+}
+
+impl ClientJudge for Bundles {
+    fn is_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
+    fn judge(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        if self.mandatory {
+            self.cas.verify_any(end_entity, intermediates, now)?;
+        }
+        Ok(())
+    }
+}
+
+/// Asks the judge, and checks that the client holds the certificate's key.
+#[derive(Debug)]
+struct Verifier {
+    judge: Arc<dyn ClientJudge>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -197,7 +180,7 @@ impl ClientCertVerifier for Verifier {
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        self.mandatory
+        self.judge.is_mandatory()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -212,9 +195,7 @@ impl ClientCertVerifier for Verifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        if self.mandatory {
-            self.cas.verify_any(end_entity, intermediates, now)?;
-        }
+        self.judge.judge(end_entity, intermediates, now)?;
         Ok(ClientCertVerified::assertion())
     }
 
