@@ -28,6 +28,9 @@ pub struct Config {
     pub serve_namespaces: bool,
     /// Refuse the cluster as soon as it is no member of a fleet that has members.
     pub require_member: bool,
+    /// Directory for what outlives the process: the last known definitions, and what is to be settled when the store is
+    /// back. Without it a start needs the store.
+    pub state_dir: Option<PathBuf>,
     /// User names of the cluster's namespace controller, for the namespace guard.
     pub namespace_controllers: Vec<String>,
     /// User names of the cluster's garbage collector, for the owner guard.

@@ -10,7 +10,8 @@
 //! - **D1** A kind is served when its definition's stored status says `Established`, never because this
 //!   server thinks that it should be: all servers agree.
 //! - **D2** The catalog is replaced as a whole. What it says of a resource is what one revision of its definition says.
-//! - **D3** Before the definitions were read once nothing is known, and nothing may be called unknown.
+//! - **D3** Before the definitions were read once nothing is known, and nothing may be called unknown. What is remembered from
+//!   an earlier start ([`LastKnown`]) answers documents meanwhile, and nothing else.
 //! - **D4** A definition goes only after its objects: while it is being deleted nothing can be created, and its
 //!   finalizer falls when a linearizable list of its objects is empty.
 //! - **D5** Groups of Kubernetes and of the fleet itself can't be declared: a shared kind must never shadow one that
@@ -25,11 +26,13 @@ mod catalog;
 mod cleanup;
 mod conditions;
 mod controller;
+mod last_known;
 mod sharing;
 
 pub use admit::{admit, unknown_fields, warnings};
 pub use catalog::{Catalog, Exposure, Resource, Special};
 pub use controller::{Controller, Publish};
+pub use last_known::LastKnown;
 pub use sharing::{NamespaceDeletion, OwnerReferences, Sharing, SharingScope};
 
 /// Finalizer of every definition: its objects go first.

@@ -89,6 +89,12 @@ impl Guard {
         }
     }
 
+    /// Whether a request is a cluster's departure from a namespace that is answered without asking anybody (G2).
+    #[must_use]
+    pub fn is_departure(&self, request: &ApiRequest, resource: &Resource) -> bool {
+        self.judge(request, resource) == Verdict::NothingThere
+    }
+
     /// Whether a user is a cluster's garbage collector (or may be, where identities are shared).
     #[must_use]
     pub fn is_collector(&self, user: &UserInfo) -> bool {

@@ -23,7 +23,8 @@
 //! - **S5** No request makes the process panic; if one does, its answer is a 500 `Status` and the server
 //!   goes on.
 //!
-//! What it will not do: run admission webhooks, keep state on disk, or speak to another cluster's API.
+//! What it will not do: run admission webhooks, depend on what it keeps on disk ([`state_file`]), or speak to another
+//! cluster's API.
 
 // Server half.
 pub mod authn;
@@ -51,6 +52,7 @@ pub mod guard;
 pub mod members;
 pub mod namespaces;
 pub mod registry;
+pub mod state_file;
 pub mod storage;
 
 pub use backend::{ApiRequest, Backend, Body, WarningSink};

@@ -2,7 +2,7 @@
 //!
 //! Flags are those of every aggregated API server built on the Kubernetes library, with the same
 //! names and defaults, so that manifests written for others work; those of ours are `--cluster-name`,
-//! `--serve-namespaces`, `--require-member` and the guards' user lists. Flags of that library which mean nothing here are accepted with a
+//! `--state-dir`, `--serve-namespaces`, `--require-member` and the guards' user lists. Flags of that library which mean nothing here are accepted with a
 //! warning; unknown ones are refused. Every flag can be given by an environment variable
 //! `HELIUM_APISERVER_<FLAG>`.
 
@@ -251,6 +251,9 @@ struct Behaviour {
     #[arg(long, num_args = 0..=1, default_value_t, default_missing_value = "true",
         env = "HELIUM_APISERVER_REQUIRE_MEMBER")]
     require_member: bool,
+    /// Directory for what outlives the process, so that it can start while the store is down.
+    #[arg(long, env = "HELIUM_APISERVER_STATE_DIR")]
+    state_dir: Option<PathBuf>,
     /// Users whose deletion of a namespace's content must not touch the other clusters.
     #[arg(
         long,
@@ -389,6 +392,7 @@ impl Options {
             shutdown_delay_duration,
             serve_namespaces,
             require_member,
+            state_dir,
             namespace_controller_users,
             garbage_collector_users,
         } = behaviour;
@@ -420,6 +424,7 @@ impl Options {
             },
             serve_namespaces,
             require_member,
+            state_dir,
             namespace_controllers: namespace_controller_users,
             garbage_collectors: garbage_collector_users,
         })

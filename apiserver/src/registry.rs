@@ -52,7 +52,7 @@ use crate::backend::{ApiRequest, Backend, Body};
 use crate::cache::{Cache, WindowLimits};
 use crate::config::Config;
 use crate::definitions::builtin::{self, CONTROL_PLANES, DEFINITIONS, HELIUM_GROUP, MEMBERS};
-use crate::definitions::{Catalog, Controller, Resource};
+use crate::definitions::{Catalog, Controller, LastKnown, Resource};
 use crate::guard::Guard;
 use crate::members::Members;
 use crate::storage::{self, Store};
@@ -118,11 +118,16 @@ impl Registry {
         let publish = Box::new(move |resources, revision| {
             if let Some(registry) = Weak::upgrade(&weak) {
                 registry.publish(resources, true);
-                registry.published.send_replace(revision);
+                if let Some(revision) = revision {
+                    registry.published.send_replace(revision);
+                }
             }
         });
         if let Some(definitions) = registry.definitions() {
-            let controller = Controller::new(store.clone(), definitions, builtins, publish);
+            let last_known = LastKnown::of(config);
+            let controller =
+                Controller::new(store.clone(), definitions, builtins, publish, last_known);
+            controller.recall();
             registry.tasks.spawn(controller.run(shutdown.clone()));
         }
         if let Some(live) = registry.find(HELIUM_GROUP, MEMBERS) {
@@ -161,6 +166,22 @@ impl Registry {
     /// Makes sure that the catalog is at least as new as this call, for whoever is about to say that a
     /// group or resource doesn't exist. 503 or 504 if the store can't confirm it.
     pub async fn confirm_catalog(&self) -> Result<(), Status> {
+        if self.is_confirmed() {
+            return self.catch_up().await;
+        }
+        // Nothing was read yet: who asks is told so soon, whatever the store's silence looks like.
+        match tokio::time::timeout(CACHE_WAIT, self.catch_up()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(error::definitions_unread()),
+        }
+    }
+
+    /// Whether the catalog was ever read from the store, and isn't only remembered.
+    fn is_confirmed(&self) -> bool {
+        *self.published.borrow() > 0
+    }
+
+    async fn catch_up(&self) -> Result<(), Status> {
         let Some(definitions) = self.definitions() else {
             return Err(error::definitions_unread());
         };
@@ -207,13 +228,21 @@ impl Registry {
             .cloned()
     }
 
-    /// Finds a resource; one that isn't known is looked for in fresh definitions (R3).
-    async fn find_confirmed(&self, group: &str, plural: &str) -> Result<Option<Arc<Live>>, Status> {
-        if let Some(live) = self.find(group, plural) {
+    /// Finds the resource of a request; one that isn't known, or not in this version, is looked for in fresh definitions (R3).
+    /// What is only remembered is good enough for a cluster that leaves a namespace, and for nobody else.
+    async fn find_confirmed(&self, request: &ApiRequest) -> Result<Option<Arc<Live>>, Status> {
+        let target = &request.target;
+        let find = || {
+            self.find(&target.group, &target.resource)
+                .filter(|live| live.view(&target.version).is_some())
+        };
+        if let Some(live) = find()
+            && (self.is_confirmed() || self.guard.is_departure(request, &live.resource))
+        {
             return Ok(Some(live));
         }
         self.confirm_catalog().await?;
-        Ok(self.find(group, plural))
+        Ok(find())
     }
 
     /// Replaces catalog and caches. A cache stays as long as its resource's fingerprint does.
@@ -272,8 +301,7 @@ impl Registry {
 #[async_trait]
 impl Backend for Registry {
     async fn handle(&self, request: ApiRequest) -> Response<Body> {
-        let target = &request.target;
-        let unknown = match self.find_confirmed(&target.group, &target.resource).await {
+        let unknown = match self.find_confirmed(&request).await {
             Ok(Some(live)) => match Call::new(self, live, &request) {
                 Ok(Some(call)) => {
                     return call

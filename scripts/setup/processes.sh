@@ -287,7 +287,7 @@ helium_start() {
 		--bind-address=127.0.0.1 --secure-port="$(helium_port "$name")" \
 		--tls-cert-file="$dir/helium-serving.crt" --tls-private-key-file="$dir/helium-serving.key" \
 		--kubeconfig="$dir/helium-apiserver.kubeconfig" \
-		--etcd-servers="http://127.0.0.1:$(shim_port "$name")" --etcd-prefix=/helium
+		--etcd-servers="http://127.0.0.1:$(shim_port "$name")" --etcd-prefix=/helium --state-dir="$dir/helium-state"
 	wait_for "$name: helium-apiserver is ready" 60 process_ready "$name-helium-apiserver" \
 		http_ok "https://127.0.0.1:$(helium_port "$name")/readyz" --cacert "$dir/helium-ca.crt"
 	agent_start "$name"

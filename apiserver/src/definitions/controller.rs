@@ -14,12 +14,13 @@ use super::admit::{is_established, without_sharing};
 use super::catalog::{Exposure, Resource, Special};
 use super::cleanup;
 use super::conditions::{self, Candidate};
+use super::last_known::LastKnown;
 use super::sharing::Sharing;
 use crate::cache::{Cache, Entry, Snapshot};
 use crate::storage::{Store, codec};
 
-/// Takes each new set of resources, and the revision of which it is the whole truth.
-pub type Publish = Box<dyn Fn(Vec<Arc<Resource>>, i64) + Send + Sync>;
+/// Takes each new set of resources, and the revision of which it is the whole truth; `None` if it is only remembered.
+pub type Publish = Box<dyn Fn(Vec<Arc<Resource>>, Option<i64>) + Send + Sync>;
 
 /// How often everything is looked at again, without a change: for cleanups that wait for finalizers.
 const RECHECK: Duration = Duration::from_secs(1);
@@ -33,6 +34,7 @@ pub struct Controller {
     cache: Cache,
     builtins: Vec<Arc<Resource>>,
     publish: Publish,
+    last_known: Option<LastKnown>,
     /// Parsed definitions by uid and generation.
     parsed: HashMap<String, Option<Arc<Resource>>>,
     /// Since when terminating definitions have been seen so, by uid.
@@ -42,15 +44,43 @@ pub struct Controller {
 impl Controller {
     /// A controller on top of the definitions' cache.
     #[must_use]
-    pub fn new(store: Store, cache: Cache, builtins: Vec<Arc<Resource>>, publish: Publish) -> Self {
+    pub fn new(
+        store: Store,
+        cache: Cache,
+        builtins: Vec<Arc<Resource>>,
+        publish: Publish,
+        last_known: Option<LastKnown>,
+    ) -> Self {
         Self {
             store,
             cache,
             builtins,
             publish,
+            last_known,
             parsed: HashMap::new(),
             terminating: HashMap::new(),
         }
+    }
+
+    /// Publishes what an earlier start knew, if anything: until the store has been read. Blocks.
+    pub fn recall(&self) {
+        let Some(definitions) = self.last_known.as_ref().and_then(LastKnown::read) else {
+            return;
+        };
+        let remembered = definitions
+            .iter()
+            .filter(|object| is_established(object))
+            .filter_map(|object| {
+                let terminating = object.meta("deletionTimestamp").is_some();
+                let resource = resource(object, &fingerprint(object))?;
+                Some(with_terminating(resource, terminating))
+            });
+        let all = self.builtins.iter().cloned().chain(remembered).collect();
+        (self.publish)(all, None);
+        tracing::info!(
+            definitions = definitions.len(),
+            "serving the documents of the last known definitions until the store has been read"
+        );
     }
 
     /// Works until cancelled.
@@ -85,7 +115,10 @@ impl Controller {
             .filter_map(|(_, resource)| resource.clone())
             .collect();
         let all = self.builtins.iter().cloned().chain(established).collect();
-        (self.publish)(all, revision);
+        (self.publish)(all, Some(revision));
+        if let Some(last_known) = &mut self.last_known {
+            last_known.keep(&entries).await;
+        }
 
         self.write_statuses(&entries, &resources).await;
         self.clean_up(&entries, &resources).await;

@@ -219,6 +219,7 @@ pub(crate) fn config(pki: &Pki) -> Config {
         limits: Limits::default(),
         serve_namespaces: false,
         require_member: false,
+        state_dir: None,
         namespace_controllers: Vec::new(),
         garbage_collectors: Vec::new(),
     }

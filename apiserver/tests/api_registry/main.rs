@@ -13,6 +13,7 @@ mod lists;
 mod outages;
 mod patches;
 mod reconnects;
+mod starts;
 mod store;
 mod subresources;
 mod support;

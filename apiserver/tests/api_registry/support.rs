@@ -1,5 +1,6 @@
 //! Servers, clients and sample kinds.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +64,17 @@ impl TestServer {
         Self { registry, shutdown }
     }
 
+    /// A server that keeps a state directory; it may have nothing to read yet.
+    pub(crate) fn start_with_state(store: &TestStore, cluster: &str, state: &Path) -> Self {
+        let shutdown = CancellationToken::new();
+        let config = Config {
+            state_dir: Some(state.to_owned()),
+            ..config(store, cluster)
+        };
+        let registry = Registry::start(&config, shutdown.clone()).expect("a registry");
+        Self { registry, shutdown }
+    }
+
     pub(crate) fn client(&self) -> Client {
         self.client_as("admin")
     }
@@ -109,6 +121,7 @@ fn config(store: &TestStore, cluster: &str) -> Config {
         limits: Limits::default(),
         serve_namespaces: true,
         require_member: false,
+        state_dir: None,
         namespace_controllers: vec![
             NAMESPACE_CONTROLLER.to_owned(),
             CONTROLLER_MANAGER.to_owned(),

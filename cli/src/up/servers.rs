@@ -74,6 +74,7 @@ impl ApiServer {
             },
             serve_namespaces: true,
             require_member: false,
+            state_dir: None,
             namespace_controllers: Vec::new(),
             garbage_collectors: Vec::new(),
         };

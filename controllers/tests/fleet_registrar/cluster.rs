@@ -240,6 +240,7 @@ impl Cluster {
             },
             serve_namespaces: false,
             require_member: false,
+            state_dir: None,
             namespace_controllers: Vec::new(),
             garbage_collectors: Vec::new(),
         };
