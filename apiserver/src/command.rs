@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::options::Options;
+use crate::registry;
 use crate::server::{Server, StartError};
 
 /// Runs `helium-apiserver` until it is told to stop. Exit code 0 after a clean stop, 1 on an
@@ -71,6 +72,9 @@ fn remedy(error: &StartError) -> &'static str {
              --authentication-kubeconfig."
         }
         StartError::Authorization(_) => "Check --kubeconfig and --authorization-kubeconfig.",
+        StartError::Registry(registry::StartError::Identity(_)) => {
+            "Give --etcd-certfile and --etcd-keyfile of this very cluster, or --cluster-name the name in that certificate."
+        }
         StartError::Registry(_) => {
             "Check --etcd-servers, --etcd-cafile, --etcd-certfile and --etcd-keyfile."
         }

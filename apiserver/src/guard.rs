@@ -54,19 +54,7 @@ impl Guard {
     /// Judges a request for a resource.
     #[must_use]
     pub fn judge(&self, request: &ApiRequest, resource: &Resource) -> Verdict {
-        let namespaced = resource.definition.scope.is_namespaced();
-        if !namespaced || request.target.namespace.is_none() {
-            return Verdict::Pass;
-        }
-        let name = request.user.name.as_str();
-        let own_identity = self.namespace_controllers.iter().any(|known| known == name)
-            && name != CONTROLLER_MANAGER;
-        let of_namespace_controller = match request.verb {
-            Verb::DeleteCollection | Verb::List => own_identity || name == CONTROLLER_MANAGER,
-            Verb::Delete => own_identity,
-            _ => false,
-        };
-        if !of_namespace_controller {
+        if !self.leaves_namespace(request, resource) {
             return Verdict::Pass;
         }
         match resource.sharing.namespace_deletion {
@@ -93,6 +81,23 @@ impl Guard {
     #[must_use]
     pub fn is_departure(&self, request: &ApiRequest, resource: &Resource) -> bool {
         self.judge(request, resource) == Verdict::NothingThere
+    }
+
+    /// Whether a request is a namespace controller's that empties a namespace which the cluster leaves.
+    #[must_use]
+    pub fn leaves_namespace(&self, request: &ApiRequest, resource: &Resource) -> bool {
+        let namespaced = resource.definition.scope.is_namespaced();
+        if !namespaced || request.target.namespace.is_none() {
+            return false;
+        }
+        let name = request.user.name.as_str();
+        let own_identity = self.namespace_controllers.iter().any(|known| known == name)
+            && name != CONTROLLER_MANAGER;
+        match request.verb {
+            Verb::DeleteCollection | Verb::List => own_identity || name == CONTROLLER_MANAGER,
+            Verb::Delete => own_identity,
+            _ => false,
+        }
     }
 
     /// Whether a user is a cluster's garbage collector (or may be, where identities are shared).

@@ -9,7 +9,7 @@
 //! - **M1** A fleet is *open* while no member lists an authority: then nobody is shut out, and everything works as if there
 //!   were no members. It closes with the first authority.
 //! - **M2** What is known stays known: a store that is lost changes nothing about who is a member.
-//! - **M3** Only a cluster itself speaks for itself (its authorities once set, labels, status); only others can shut it out.
+//! - **M3** Only a cluster itself speaks for itself (its authorities once set, labels, status); only others can shut it out ([`rules`]).
 //!   "Itself" is the server's own `--cluster-name`, never anything that a client sends.
 //! - **M4** A cluster that is shut out is *detached*, not broken: discovery and health go on, its namespaces can be
 //!   deleted, its garbage collector deletes nothing, and everything else is refused with the reason.
@@ -18,7 +18,10 @@
 //! anything in a cluster.
 
 mod authorities;
+pub mod identity;
 mod roster;
+pub mod rules;
+pub mod tokens;
 
 use std::sync::Arc;
 
@@ -83,18 +86,12 @@ impl Members {
         self.detached_by(&self.shared.roster.borrow())
     }
 
-    /// Waits until this server's cluster is shut out and tells why; never returns as long as it isn't.
-    pub async fn until_detached(&self) -> String {
-        let mut changes = self.changes();
-        loop {
-            let found = self.detached_by(&changes.borrow_and_update());
-            if let Some(why) = found {
-                return why;
-            }
-            if changes.changed().await.is_err() {
-                // Nobody follows the members any more: nothing will change.
-                return std::future::pending().await;
-            }
+    /// For what lasts, and must end when this server's cluster is shut out.
+    #[must_use]
+    pub fn detachment(&self) -> Detachment {
+        Detachment {
+            members: self.clone(),
+            changes: self.changes(),
         }
     }
 
@@ -162,5 +159,28 @@ impl Members {
             "the members changed"
         );
         self.shared.roster.send_replace(Arc::new(roster));
+    }
+}
+
+/// Tells when this server's cluster is shut out.
+#[derive(Debug)]
+pub struct Detachment {
+    members: Members,
+    changes: watch::Receiver<Arc<Roster>>,
+}
+
+impl Detachment {
+    /// Waits until the cluster is shut out and tells why. Can be dropped and called again at any time.
+    pub async fn happened(&mut self) -> String {
+        loop {
+            let found = self.members.detached_by(&self.changes.borrow_and_update());
+            if let Some(why) = found {
+                return why;
+            }
+            if self.changes.changed().await.is_err() {
+                // The sender lives as long as the members that we hold.
+                return std::future::pending().await;
+            }
+        }
     }
 }

@@ -23,10 +23,12 @@ mod collection;
 mod control_plane;
 mod create;
 mod delete;
+mod detached;
 mod error;
 mod fence;
 mod implied;
 mod live;
+mod member;
 mod negotiate;
 mod owners;
 mod read;
@@ -54,7 +56,7 @@ use crate::config::Config;
 use crate::definitions::builtin::{self, CONTROL_PLANES, DEFINITIONS, HELIUM_GROUP, MEMBERS};
 use crate::definitions::{Catalog, Controller, LastKnown, Resource};
 use crate::guard::Guard;
-use crate::members::Members;
+use crate::members::{Members, identity};
 use crate::storage::{self, Store};
 use call::Call;
 use live::Live;
@@ -68,6 +70,9 @@ pub enum StartError {
     /// The store's configuration can't work.
     #[error("prepare the store's client")]
     Store(#[source] storage::Error),
+    /// The certificate for the store is another cluster's.
+    #[error("prepare the identity for the store")]
+    Identity(#[source] identity::Error),
     /// A built-in kind has an invalid schema: a defect of this program.
     #[error("install the built-in kinds")]
     Builtin(#[source] ErrorList),
@@ -98,6 +103,7 @@ impl Registry {
     /// waits for that.
     pub fn start(config: &Config, shutdown: CancellationToken) -> Result<Arc<Self>, StartError> {
         let store = Store::open(&config.store).map_err(StartError::Store)?;
+        identity::check(&config.cluster_name, &config.store).map_err(StartError::Identity)?;
         let builtins = builtin::resources(config.serve_namespaces).map_err(StartError::Builtin)?;
         let registry = Arc::new(Self {
             store: store.clone(),
@@ -301,6 +307,9 @@ impl Registry {
 #[async_trait]
 impl Backend for Registry {
     async fn handle(&self, request: ApiRequest) -> Response<Body> {
+        if let Some(why) = self.members.detached() {
+            return self.answer_detached(&request, &why);
+        }
         let unknown = match self.find_confirmed(&request).await {
             Ok(Some(live)) => match Call::new(self, live, &request) {
                 Ok(Some(call)) => {

@@ -1,26 +1,21 @@
 //! The authorities that a member lists, as PEM: whether they can be used, and which keys they are.
 
 use helium_telemetry::Chain;
+use helium_tls::{CertificateSummary, PublicKeyHash};
 use rustls::RootCertStore;
-use sha2::{Digest, Sha256};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Longest text.
 const MAX_BYTES: usize = 64 * 1024;
 /// Most certificates: a few generations, not a whole web of trust.
 const MAX_CERTIFICATES: usize = 16;
 
-/// SHA-256 of an authority's public key. Two certificates of one key are one authority: each vouches for what the other
-/// signed.
-pub(super) type Key = [u8; 32];
-
 /// One authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Authority {
     /// Its subject, for people.
     pub(super) subject: String,
-    /// What it signs with.
-    pub(super) key: Key,
+    /// What it signs with. Two certificates of one key are one authority: each vouches for what the other signed.
+    pub(super) key: PublicKeyHash,
 }
 
 /// Why a text can't be a member's authorities. The text itself is in no message: it may be a key.
@@ -72,16 +67,17 @@ pub(super) fn parse(pem: &str) -> Result<Vec<Authority>, Error> {
     for (at, der) in certificates.iter().enumerate() {
         let number = at + 1;
         let unreadable = |why: String| Error::Unreadable(format!("certificate {number}: {why}"));
-        let (_, certificate) =
-            X509Certificate::from_der(der).map_err(|error| unreadable(error.to_string()))?;
-        let subject = certificate.subject().to_string();
-        if !certificate.is_ca() {
+        let summary = CertificateSummary::of(der).map_err(|error| unreadable(error.to_string()))?;
+        let CertificateSummary {
+            subject,
+            is_authority,
+            key_hash: key,
+            ..
+        } = summary;
+        if !is_authority {
             return Err(Error::NoAuthority { number, subject });
         }
-        authorities.push(Authority {
-            subject,
-            key: Sha256::digest(certificate.public_key().raw).into(),
-        });
+        authorities.push(Authority { subject, key });
         roots
             .add(der.clone())
             .map_err(|error| unreadable(error.to_string()))?;
@@ -90,7 +86,7 @@ pub(super) fn parse(pem: &str) -> Result<Vec<Authority>, Error> {
 }
 
 /// The keys of authorities.
-pub(super) fn keys(pem: &str) -> Result<Vec<Key>, Error> {
+pub(super) fn keys(pem: &str) -> Result<Vec<PublicKeyHash>, Error> {
     Ok(parse(pem)?
         .into_iter()
         .map(|authority| authority.key)

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use helium_apimachinery::meta::Object;
+use helium_tls::PublicKeyHash;
 use serde_json::Value;
 
-use super::authorities::{self, Key};
+use super::authorities;
 
 /// A cluster of the fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub struct Member {
     /// PEM of what signs its certificates; empty for none.
     pub authorities: String,
     /// The public keys of those authorities.
-    pub(super) keys: Vec<Key>,
+    pub(super) keys: Vec<PublicKeyHash>,
     /// Why it is shut out (may be empty), if it is.
     pub revoked: Option<String>,
     /// Whether it is being deleted: it leaves the fleet.
@@ -50,15 +51,21 @@ pub struct Roster {
     /// `None` before the members have been read once.
     revision: Option<i64>,
     members: BTreeMap<String, Member>,
+    /// Whether any of them lists an authority.
+    closed: bool,
 }
 
 impl Roster {
     /// The members that stored objects describe, as of a revision.
     pub fn new<'a>(objects: impl IntoIterator<Item = &'a Object>, revision: i64) -> Self {
         let member = |object: &Object| (object.name().to_owned(), Member::of(object));
+        let members: BTreeMap<_, _> = objects.into_iter().map(member).collect();
         Self {
             revision: Some(revision),
-            members: objects.into_iter().map(member).collect(),
+            closed: members
+                .values()
+                .any(|member| !member.authorities.trim().is_empty()),
+            members,
         }
     }
 
@@ -78,9 +85,7 @@ impl Roster {
     /// [`Roster::is_known`] where that matters.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.members
-            .values()
-            .all(|member| member.authorities.is_empty())
+        !self.closed
     }
 
     /// All members by name, the revoked and the leaving ones too.

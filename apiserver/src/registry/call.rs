@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use helium_apimachinery::crd::DefinitionVersion;
 use helium_apimachinery::meta::Object;
@@ -33,6 +34,8 @@ pub(super) struct Call<'r> {
     /// Object name of the path; empty for none.
     pub(super) name: String,
     pub(super) output: Output,
+    /// The revision of the members that the write was judged by; 0 where they don't matter.
+    pub(super) members_judged_at: AtomicI64,
 }
 
 impl<'r> Call<'r> {
@@ -80,6 +83,7 @@ impl<'r> Call<'r> {
             namespace,
             name,
             output,
+            members_judged_at: AtomicI64::new(0),
         }))
     }
 
@@ -126,7 +130,7 @@ impl<'r> Call<'r> {
     }
 
     /// What a cluster that leaves a namespace gets: success, and an empty list.
-    fn nothing_there(&self) -> Answer {
+    pub(super) fn nothing_there(&self) -> Answer {
         let revision = self.live.cache.revision();
         match self.request.verb {
             Verb::Delete => {

@@ -15,6 +15,7 @@ use super::call::{Answer, Call};
 use super::error;
 use super::fence::Fence;
 use crate::definitions::{self, Special};
+use crate::members;
 use crate::storage::Written;
 
 /// Says through which cluster an object was last written. Set by the server, whatever clients send.
@@ -41,6 +42,7 @@ impl Call<'_> {
                 .into_iter()
                 .collect(),
         );
+        self.refresh_members().await?;
         self.check_new(&mut object)?;
         let fence = self.take_fence(Some(&mut object))?;
         self.set_token(&mut object, None);
@@ -194,7 +196,15 @@ impl Call<'_> {
                 errors.append(crate::namespaces::validate(object));
                 crate::namespaces::complete(object);
             }
-            Special::None | Special::ControlPlane | Special::Member | Special::JoinToken => {}
+            Special::Member => {
+                if let Err(found) = self.admit_member(object, old) {
+                    errors.append(found);
+                }
+            }
+            Special::JoinToken => {
+                errors.append(members::tokens::check(object, old, Timestamp::now()));
+            }
+            Special::None | Special::ControlPlane => {}
         }
         if errors.is_empty() {
             return Ok(());

@@ -87,7 +87,11 @@ impl Call<'_> {
             let key = self.term_key(&fence.namespace, &fence.lease);
             (key, fence.token)
         });
-        Alongside { guard, beside }
+        Alongside {
+            guard,
+            beside,
+            unmoved: self.members_unmoved(),
+        }
     }
 
     /// The same check for what writes nothing.
@@ -110,7 +114,8 @@ impl Call<'_> {
         fence: Option<&Fence>,
         found: Option<&Record>,
     ) -> Status {
-        let Some(fence) = fence else {
+        let held = |fence: &&Fence| found.map(|term| term.revision) != Some(fence.token);
+        let Some(fence) = fence.filter(held) else {
             return Status::object_modified(&self.group_resource(), name);
         };
         let now = found.map_or_else(

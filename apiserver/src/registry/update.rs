@@ -104,6 +104,7 @@ impl Call<'_> {
         self.materialise(dry_run).await?;
         let mut current = self.cached_current();
         for _ in 0..ATTEMPTS {
+            self.refresh_members().await?;
             let from = match current.take() {
                 Some(current) => current,
                 None => self.fresh_current().await?,

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::stream;
-use helium_apimachinery::Status;
+use futures_util::{FutureExt, stream};
 use helium_apimachinery::meta::Object;
 use helium_apimachinery::resource_version::WatchFrom;
+use helium_apimachinery::{GroupResource, Status};
 use http::StatusCode;
 use rand::Rng;
 use tokio::time::Instant;
@@ -22,6 +22,7 @@ use super::render;
 use super::{CACHE_WAIT, error};
 use crate::backend::Body;
 use crate::cache::{Entry, Event, Expired, Step, Watcher};
+use crate::members::Detachment;
 
 /// About how often a client that asks for bookmarks gets one.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
@@ -102,6 +103,8 @@ impl Call<'_> {
                 deadline: Instant::now() + life,
                 next_bookmark: bookmarks.then(|| Instant::now() + BOOKMARK_INTERVAL),
                 stopped: self.live.stopped().clone(),
+                detachment: self.registry.members().detachment(),
+                resource: self.group_resource(),
                 ended: false,
                 filter,
                 watcher,
@@ -148,6 +151,9 @@ struct Session {
     deadline: Instant,
     next_bookmark: Option<Instant>,
     stopped: CancellationToken,
+    /// Tells when the cluster is shut out of the fleet, and what it sees with it.
+    detachment: Detachment,
+    resource: GroupResource,
     ended: bool,
 }
 
@@ -155,7 +161,14 @@ impl Session {
     /// The next chunk; `None` when the watch is over.
     async fn next(&mut self) -> Option<Bytes> {
         if !self.initial.is_empty() {
-            return Some(self.initial_chunk());
+            match self.detachment.happened().now_or_never() {
+                None => return Some(self.initial_chunk()),
+                Some(why) => {
+                    self.initial.clear();
+                    self.marks_initial = false;
+                    return Some(self.detached(&why));
+                }
+            }
         }
         if std::mem::take(&mut self.marks_initial) {
             return Some(self.writer.bookmark(self.watcher.revision(), true));
@@ -169,6 +182,7 @@ impl Session {
                 // In this order, so that a busy watch ends in time too.
                 biased;
                 () = self.stopped.cancelled() => self.ended = true,
+                why = self.detachment.happened() => return Some(self.detached(&why)),
                 () = tokio::time::sleep_until(timer) => {
                     self.ended = Instant::now() >= self.deadline;
                     // One more just before the end, so that the client resumes from here.
@@ -185,6 +199,13 @@ impl Session {
             }
         }
         None
+    }
+
+    /// The last chunk for a cluster that is shut out.
+    fn detached(&mut self, why: &str) -> Bytes {
+        self.ended = true;
+        let status = Status::forbidden(&self.resource, "", why);
+        self.writer.error(&status)
     }
 
     fn initial_chunk(&mut self) -> Bytes {

@@ -52,6 +52,8 @@ pub struct Alongside {
     pub guard: Option<(String, i64)>,
     /// A key beside the object that is written with it.
     pub beside: Option<Beside>,
+    /// A prefix of which no key may have been written after this revision, else nothing happens.
+    pub unmoved: Option<(String, i64)>,
 }
 
 /// A change of a key that isn't an object.
@@ -85,7 +87,8 @@ pub enum Written {
         /// The current record.
         current: Option<Record>,
     },
-    /// The object is as expected, but the guard isn't; what the guard's key has instead, if anything.
+    /// The object is as expected, but the guard isn't, or not unmoved what should be; what the guard's key has, if
+    /// anything.
     Fenced {
         /// The guard's current record.
         guard: Option<Record>,
@@ -281,6 +284,9 @@ impl Store {
             request.compare.push(compare(guard.clone(), *revision));
             request.failure.push(operation(read(guard)));
         }
+        if let Some((prefix, revision)) = &along.unmoved {
+            request.compare.push(not_after(prefix, *revision));
+        }
         if let Some(beside) = &along.beside {
             request.success.push(operation(beside.operation()));
         }
@@ -398,6 +404,17 @@ fn compare(key: Bytes, revision: i64) -> pb::Compare {
         key,
         target_union: Some(TargetUnion::ModRevision(revision)),
         ..pb::Compare::default()
+    }
+}
+
+/// No key of a prefix was written after a revision.
+fn not_after(prefix: &str, revision: i64) -> pb::Compare {
+    pb::Compare {
+        result: CompareResult::Less.into(),
+        target: CompareTarget::Mod.into(),
+        key: Bytes::copy_from_slice(prefix.as_bytes()),
+        range_end: Prefix::end_of(prefix).into(),
+        target_union: Some(TargetUnion::ModRevision(revision + 1)),
     }
 }
 
