@@ -128,13 +128,17 @@ fn unusable_files_and_ports_are_exit_code_1_and_say_which_flag_to_look_at() {
             .and_then(|issued| issued.save(folder.path(), name))
             .expect("a certificate");
     }
+    authority
+        .issue_client("helium:apiserver:paris", &["helium:cluster:paris"])
+        .and_then(|issued| issued.save(folder.path(), "paris"))
+        .expect("a certificate");
     std::fs::write(folder.path().join("bad.pem"), "rubbish").expect("written");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port();
     let in_use = format!("--secure-port={port}");
 
     let secure = "--etcd-servers=https://127.0.0.1:1";
-    let cases: [(&[&str], &str, &str); 12] = [
+    let cases: [(&[&str], &str, &str); 13] = [
         (
             &[NO_STORE, &in_use],
             "Address already in use",
@@ -192,6 +196,15 @@ fn unusable_files_and_ports_are_exit_code_1_and_say_which_flag_to_look_at() {
             &[secure, "--etcd-cafile=none.crt"],
             "none.crt",
             "--etcd-cafile",
+        ),
+        (
+            &[
+                secure,
+                "--etcd-certfile=paris.crt",
+                "--etcd-keyfile=paris.key",
+            ],
+            "paris.crt is cluster \"paris\"'s, but this server's cluster is \"berlin\"",
+            "--cluster-name",
         ),
         (
             &[secure, "--etcd-cafile=bad.pem"],

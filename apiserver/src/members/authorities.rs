@@ -109,7 +109,7 @@ mod tests {
         let found = parse(&pem).unwrap();
         assert_eq!(found[0].subject, "CN=one");
         assert_ne!(found[0].key, found[1].key);
-        assert_eq!(keys(one.certificate_pem()).unwrap(), [found[0].key]);
+        assert_eq!(keys(one.certificate_pem()).unwrap(), [found[0].key.clone()]);
     }
 
     #[test]

@@ -80,9 +80,7 @@ mod tests {
 
     fn store(directory: &Path, organizations: &[&str], url: &str) -> StoreConfig {
         let authority = Authority::new("one").unwrap();
-        let issued = authority
-            .issue_client("helium:apiserver:c1", organizations)
-            .unwrap();
+        let issued = authority.issue_client("apiserver", organizations).unwrap();
         let (certificate, key) = issued.save(directory, "store").unwrap();
         StoreConfig {
             servers: vec![url.parse().unwrap()],
@@ -108,7 +106,8 @@ mod tests {
         assert!(message.contains("is cluster \"c2\"'s"), "{message}");
         assert!(message.contains("server's cluster is \"c1\""), "{message}");
         let both = ["helium:cluster:c1", "helium:cluster:c2"];
-        check("c1", &store(directory.path(), &both, url)).unwrap_err();
+        let error = check("c1", &store(directory.path(), &both, url)).unwrap_err();
+        assert!(matches!(error, Error::Untrusted { .. }), "{error}");
         check("c1", &store(directory.path(), &other, plain)).unwrap();
     }
 }

@@ -42,7 +42,30 @@ pub(crate) struct TestServer {
 impl TestServer {
     /// A server of a cluster that has read its definitions.
     pub(crate) async fn start(store: &TestStore, cluster: &str) -> Self {
-        let server = Self::start_unready(store, cluster);
+        Self::start_unready(store, cluster).ready().await
+    }
+
+    /// A server that serves its cluster only as long as that is a member of the fleet.
+    pub(crate) async fn start_requiring_member(store: &TestStore, cluster: &str) -> Self {
+        let shutdown = CancellationToken::new();
+        let config = Config {
+            require_member: true,
+            ..config(store, cluster)
+        };
+        let registry = Registry::start(&config, shutdown.clone()).expect("a registry");
+        let server = Self { registry, shutdown };
+        let registry = Arc::clone(&server.registry);
+        wait_for(
+            "the definitions and the members are read",
+            BOUND,
+            || async { registry.is_started() && registry.members().roster().is_known() },
+        )
+        .await;
+        server
+    }
+
+    async fn ready(self) -> Self {
+        let server = self;
         let registry = Arc::clone(&server.registry);
         wait_for("the definitions are read", BOUND, || async {
             registry.is_started()
