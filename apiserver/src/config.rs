@@ -35,6 +35,23 @@ pub struct Config {
     pub namespace_controllers: Vec<String>,
     /// User names of the cluster's garbage collector, for the owner guard.
     pub garbage_collectors: Vec<String>,
+    /// Rules for objects of built-in kinds.
+    pub rules: Rules,
+}
+
+/// Rules for objects of built-in kinds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// How long an event is kept after its last change.
+    pub event_ttl: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            event_ttl: Duration::from_secs(3600),
+        }
+    }
 }
 
 /// PEM files of a certificate chain and its key. Read again when they change.

@@ -19,7 +19,7 @@ use helium_tls::pki::Authority;
 use url::Url;
 
 use crate::config::{
-    Authentication, Authorization, Config, Kubeconfig, Limits, RequestHeader, ServingTls,
+    Authentication, Authorization, Config, Kubeconfig, Limits, RequestHeader, Rules, ServingTls,
     StoreConfig,
 };
 pub use ignored::Ignored;
@@ -270,6 +270,10 @@ struct Behaviour {
         env = "HELIUM_APISERVER_GARBAGE_COLLECTOR_USERS"
     )]
     garbage_collector_users: Vec<String>,
+    /// How long events are kept after their last change.
+    #[arg(long, default_value = "1h", value_parser = values::duration,
+        env = "HELIUM_APISERVER_EVENT_TTL")]
+    event_ttl: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -395,6 +399,7 @@ impl Options {
             state_dir,
             namespace_controller_users,
             garbage_collector_users,
+            event_ttl,
         } = behaviour;
         Ok(Config {
             cluster_name,
@@ -427,6 +432,7 @@ impl Options {
             state_dir,
             namespace_controllers: namespace_controller_users,
             garbage_collectors: garbage_collector_users,
+            rules: Rules { event_ttl },
         })
     }
 }

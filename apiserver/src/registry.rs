@@ -57,7 +57,7 @@ use crate::definitions::builtin::{self, CONTROL_PLANES, DEFINITIONS, HELIUM_GROU
 use crate::definitions::{Catalog, Controller, LastKnown, Resource};
 use crate::guard::Guard;
 use crate::members::{Members, identity};
-use crate::storage::{self, Store};
+use crate::storage::{self, Expiry, Store};
 use call::Call;
 use live::Live;
 
@@ -87,6 +87,7 @@ pub struct Registry {
     cluster: String,
     guard: Guard,
     members: Members,
+    event_expiry: Expiry,
     catalog: ArcSwap<Catalog>,
     live: ArcSwap<LiveSet>,
     generation: AtomicU64,
@@ -110,6 +111,7 @@ impl Registry {
             cluster: config.cluster_name.clone(),
             guard: Guard::new(config),
             members: Members::new(config),
+            event_expiry: Expiry::after(config.rules.event_ttl),
             catalog: ArcSwap::default(),
             live: ArcSwap::default(),
             generation: AtomicU64::new(0),

@@ -2,7 +2,7 @@
 //!
 //! Only the request shapes that kube-apiserver sends are used, so that everything that serves it
 //! serves us: ranges pinned to a revision, transactions that compare one `mod_revision`, watches
-//! with previous values and progress, compaction guarded by `compact_rev_key`, lease-free.
+//! with previous values and progress, compaction guarded by `compact_rev_key`, leases shared by many events.
 //!
 //! Invariants:
 //! - **St1** A write is one transaction with a compare on its key's `mod_revision`; no object is ever put
@@ -22,6 +22,7 @@ pub mod codec;
 mod compactor;
 mod connect;
 mod error;
+mod expiry;
 mod keys;
 mod kv;
 mod watch;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 pub use compactor::run as run_compactor;
 pub use error::{Error, Result};
+pub use expiry::Expiry;
 pub use keys::{Keyspace, Prefix};
 pub use kv::{Alongside, Beside, Deletion, Page, Record, Written};
 pub use watch::{Change, Update, WatchStream};

@@ -3,6 +3,7 @@
 mod control_planes;
 mod custom_resource_definitions;
 mod definitions;
+mod events;
 mod join_tokens;
 mod members;
 mod namespaces;
@@ -93,6 +94,7 @@ pub fn resources(serve_namespaces: bool) -> Result<Vec<Arc<Resource>>, ErrorList
             Special::Lease,
         ),
     ];
+    resources.extend(events::events());
     if serve_namespaces {
         resources.push(builtin(
             namespaces::namespaces()?,

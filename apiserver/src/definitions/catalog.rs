@@ -31,6 +31,8 @@ pub enum Special {
     CustomResourceDefinition,
     /// A `Lease`.
     Lease,
+    /// An `Event`, in one of its two views: goes by itself.
+    Event,
     /// A `ControlPlane`: made by the server, and led into by its subresource `proxy`.
     ControlPlane,
     /// A namespace: exists without being stored.

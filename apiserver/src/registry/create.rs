@@ -5,7 +5,7 @@ use helium_apimachinery::meta::Object;
 use helium_apimachinery::metadata_rules::{self, CreateContext};
 use helium_apimachinery::options::{FieldValidation, WriteOptions};
 use helium_apimachinery::status::Result;
-use helium_apimachinery::{Status, json, lease, unknown};
+use helium_apimachinery::{Status, event, json, lease, unknown};
 use http::{StatusCode, header};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -192,6 +192,7 @@ impl Call<'_> {
                 }
             }
             Special::Lease => errors.append(lease::validate(object)),
+            Special::Event => errors.append(event::validate(object, old)),
             Special::Namespace => {
                 errors.append(crate::namespaces::validate(object));
                 crate::namespaces::complete(object);

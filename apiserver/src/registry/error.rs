@@ -16,6 +16,7 @@ const UNREACHABLE: &str = "the shared store can't be reached, so nothing was cha
     have the store that this API server's --etcd-servers name looked at";
 const SILENT: &str = "the shared store didn't answer in time; try again, and if this lasts, \
     have the store that this API server's --etcd-servers name looked at";
+const LEASE_GONE: &str = "the store has just lost what the object should expire with";
 const UNDECIDED: &str = "the shared store didn't confirm the write, which may have happened or not; \
     read the object before you try again";
 
@@ -47,6 +48,7 @@ impl From<Error> for Status {
                 tracing::debug!(error = %Chain(&error), "a write with an unknown outcome");
                 Self::timeout_undecided(UNDECIDED)
             }
+            Error::LeaseGone => Self::service_unavailable(LEASE_GONE).with_retry_after(RETRY_AFTER),
             Error::Compacted { .. } => Self::expired_list(),
             Error::FutureRevision => Self::timeout("Too large resource version", 1),
             Error::TooLarge => Self::too_large("the object is larger than the store takes"),

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::call::Call;
 use super::create::set_annotation;
 use super::term;
+use crate::definitions::Special;
 use crate::storage::{Alongside, Beside, Record};
 
 /// The header that carries a precondition.
@@ -87,10 +88,13 @@ impl Call<'_> {
             let key = self.term_key(&fence.namespace, &fence.lease);
             (key, fence.token)
         });
+        let expiry = (self.live.resource.special == Special::Event)
+            .then(|| self.registry.event_expiry.clone());
         Alongside {
             guard,
             beside,
             unmoved: self.members_unmoved(),
+            expiry,
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use helium_apimachinery::crd::{Definition, DefinitionVersion};
+use helium_apimachinery::event;
 use helium_apimachinery::meta::Object;
 use helium_apimachinery::table::Printer;
 use helium_apimachinery::{GroupResource, GroupVersionKind, ServedResource};
@@ -86,6 +87,9 @@ impl Live {
             return codec::encode(object);
         }
         let mut stored = object.clone();
+        if Reader::new(&self.resource).renames() {
+            event::to_stored(&mut stored);
+        }
         stored.set_gvk(&home);
         codec::encode(&stored)
     }
@@ -202,9 +206,19 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// Whether members have other names than in what is stored.
+    fn renames(&self) -> bool {
+        self.special == Special::Event && self.definition.group == event::GROUP
+    }
+}
+
 impl Decoder for Reader {
     fn decode(&self, record: &Record) -> Result<Object, DecodeError> {
         let mut object = codec::decode(record)?;
+        if self.renames() {
+            event::from_stored(&mut object);
+        }
         let version = self.definition.storage_version();
         object.set_gvk(&self.definition.gvk(&version.name));
         if self.special == Special::Lease {

@@ -42,8 +42,16 @@ impl Call<'_> {
         let options = WriteOptions::for_update(&self.query)?;
         let mut body = self.decode_object(options.field_validation)?;
         metadata_rules::check_identity(&mut body, &self.name, &self.namespace)?;
+        let unconditional = self.live.resource.special == Special::Event;
+        let change = |current: &Object| {
+            let mut body = body.clone();
+            if unconditional && body.resource_version().is_empty() {
+                body.set_resource_version(current.resource_version());
+            }
+            Ok(body)
+        };
         let updated = self
-            .modify(options.dry_run, self.target(status), |_| Ok(body.clone()))
+            .modify(options.dry_run, self.target(status), change)
             .await?;
         self.respond(StatusCode::OK, &updated)
     }
@@ -75,7 +83,7 @@ impl Call<'_> {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
         let family = match self.live.resource.special {
-            Special::Namespace | Special::Lease => Family::BuiltIn,
+            Special::Namespace | Special::Lease | Special::Event => Family::BuiltIn,
             _ => Family::Custom,
         };
         let kind = PatchType::from_content_type(media, family)?;

@@ -47,6 +47,9 @@ pub enum Error {
     /// The revision asked for has not happened yet.
     #[error("the revision is in the future")]
     FutureRevision,
+    /// The lease that an object is to live with is gone.
+    #[error("the object's lease is gone from the store")]
+    LeaseGone,
     /// The value is larger than the store takes.
     #[error("the object is too large for the store")]
     TooLarge,
@@ -66,6 +69,7 @@ impl Error {
         match status.code() {
             Code::OutOfRange if text.contains("compacted") => Self::Compacted { oldest: 0 },
             Code::OutOfRange if text.contains("future revision") => Self::FutureRevision,
+            Code::NotFound if text.contains("lease not found") => Self::LeaseGone,
             Code::InvalidArgument if text.contains("too large") => Self::TooLarge,
             Code::ResourceExhausted if text.contains("larger than max") => Self::TooLarge,
             Code::DeadlineExceeded => Self::Timeout {

@@ -11,7 +11,7 @@ use helium_etcd_proto::mvccpb;
 use tonic::transport::Channel;
 
 use super::error::{Error, Result};
-use super::{CALL_TIMEOUT, Prefix, Store};
+use super::{CALL_TIMEOUT, Expiry, Prefix, Store};
 
 /// A key's value as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Page {
 }
 
 /// What belongs to the write of an object, in its transaction: a further condition, and what else is written.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Alongside {
     /// A key that must be at this revision, else nothing happens.
     pub guard: Option<(String, i64)>,
@@ -54,6 +54,8 @@ pub struct Alongside {
     pub beside: Option<Beside>,
     /// A prefix of which no key may have been written after this revision, else nothing happens.
     pub unmoved: Option<(String, i64)>,
+    /// How long the object lives, if it doesn't stay. Of no meaning for a deletion.
+    pub expiry: Option<Expiry>,
 }
 
 /// A change of a key that isn't an object.
@@ -68,7 +70,7 @@ pub enum Beside {
 impl Beside {
     fn operation(&self) -> request_op::Request {
         match self {
-            Self::Put(key, value) => put(Bytes::copy_from_slice(key.as_bytes()), value.clone()),
+            Self::Put(key, value) => put(Bytes::copy_from_slice(key.as_bytes()), value.clone(), 0),
             Self::Delete(key) => delete(Bytes::copy_from_slice(key.as_bytes())),
         }
     }
@@ -221,8 +223,24 @@ impl Store {
         along: &Alongside,
     ) -> Result<Written> {
         let key = Bytes::copy_from_slice(key.as_bytes());
-        let then = put(key.clone(), value.clone());
-        let (answer, resent) = self.txn_if(doing, &key, expected, then, along).await?;
+        let attempt = |lease| {
+            let then = put(key.clone(), value.clone(), lease);
+            self.txn_if(doing, &key, expected, then, along)
+        };
+        let (answer, resent) = match &along.expiry {
+            None => attempt(0).await?,
+            Some(expiry) => {
+                let lease = expiry.lease(self).await?;
+                match attempt(lease).await {
+                    // The store may have been restored, or somebody revoked it.
+                    Err(Error::LeaseGone) => {
+                        expiry.forget(lease);
+                        attempt(expiry.lease(self).await?).await?
+                    }
+                    answer => answer?,
+                }
+            }
+        };
         Ok(match answer {
             Outcome::Done(revision) => Written::Done { revision },
             // St2: the first attempt's answer was lost, and what is there is what it would have
@@ -344,7 +362,7 @@ impl Store {
 
     /// Sends a call to one endpoint after the other until one answers. `resent` is set when a call
     /// is sent again although an earlier attempt may have had its effect.
-    async fn call<T, F, Fut>(
+    pub(super) async fn call<T, F, Fut>(
         &self,
         doing: &'static str,
         writes: bool,
@@ -424,10 +442,11 @@ fn operation(request: request_op::Request) -> pb::RequestOp {
     }
 }
 
-fn put(key: Bytes, value: Bytes) -> request_op::Request {
+fn put(key: Bytes, value: Bytes, lease: i64) -> request_op::Request {
     request_op::Request::RequestPut(pb::PutRequest {
         key,
         value,
+        lease,
         ..pb::PutRequest::default()
     })
 }

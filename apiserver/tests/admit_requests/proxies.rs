@@ -80,6 +80,46 @@ async fn rights_are_asked_for_the_way_and_for_what_lies_behind() {
 }
 
 #[tokio::test]
+async fn views_are_asked_for_under_the_name_of_what_they_show() {
+    let (harness, host) = delegated().await;
+    let user = harness.pki.user("jane", &["dev"]);
+    let client = harness.client(Some(&user));
+    let cases = [
+        (
+            "apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+            "sharedresourcedefinitions",
+        ),
+        ("apis/events.k8s.io/v1/namespaces/n/events", "events"),
+        ("api/v1/namespaces/n/events", "events"),
+    ];
+    for (path, resource) in cases {
+        client.get(&format!("{PROXY}/{path}")).await;
+        let asked = host.access_reviews();
+        let asked = &asked.last().expect("a question")["resourceAttributes"];
+        assert_eq!(
+            (&asked["group"], &asked["resource"]),
+            (&json!("helium.dev"), &json!(resource)),
+            "{path}"
+        );
+    }
+    host.facts
+        .denied
+        .lock()
+        .push("sharedresourcedefinitions".to_owned());
+    let user = harness.pki.user("joe", &["dev"]);
+    let answer = harness
+        .client(Some(&user))
+        .get(&format!("{PROXY}/{}", cases[0].0))
+        .await;
+    assert_status(&answer, StatusCode::FORBIDDEN, "Forbidden");
+    let message = answer.json()["message"].to_string();
+    assert!(
+        message.contains("sharedresourcedefinitions.helium.dev"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
 async fn the_right_to_the_way_gives_none_to_what_lies_behind() {
     let (harness, host) = delegated().await;
     let user = harness.pki.user("jane", &["dev"]);

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use helium_apimachinery::status::Status;
 use helium_apiserver::config::{
-    Authentication, Authorization, Config, Kubeconfig, Limits, RequestHeader, ServingTls,
+    Authentication, Authorization, Config, Kubeconfig, Limits, RequestHeader, Rules, ServingTls,
     StoreConfig,
 };
 use helium_apiserver::definitions::Catalog;
@@ -222,6 +222,7 @@ pub(crate) fn config(pki: &Pki) -> Config {
         state_dir: None,
         namespace_controllers: Vec::new(),
         garbage_collectors: Vec::new(),
+        rules: Rules::default(),
     }
 }
 

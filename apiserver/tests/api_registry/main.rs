@@ -8,6 +8,7 @@ mod crud;
 mod custom_resource_definitions;
 mod definitions;
 mod detached;
+mod events;
 mod guards;
 mod leases;
 mod lists;

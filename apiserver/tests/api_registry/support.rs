@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use helium_apiserver::authn::UserInfo;
 use helium_apiserver::backend::{ApiRequest, Backend, WarningSink};
 use helium_apiserver::config::{
-    Authentication, Authorization, Config, Limits, ServingTls, StoreConfig,
+    Authentication, Authorization, Config, Limits, Rules, ServingTls, StoreConfig,
 };
 use helium_apiserver::registry::Registry;
 use helium_apiserver::request_info::RequestInfo;
@@ -81,9 +81,13 @@ impl TestServer {
     }
 
     pub(crate) fn start_unready(store: &TestStore, cluster: &str) -> Self {
+        Self::start_with(store, cluster, Rules::default())
+    }
+
+    pub(crate) fn start_with(store: &TestStore, cluster: &str, rules: Rules) -> Self {
         let shutdown = CancellationToken::new();
         let registry =
-            Registry::start(&config(store, cluster), shutdown.clone()).expect("a registry");
+            Registry::start(&config(store, cluster, rules), shutdown.clone()).expect("a registry");
         Self { registry, shutdown }
     }
 
@@ -123,7 +127,7 @@ impl TestServer {
     }
 }
 
-fn config(store: &TestStore, cluster: &str) -> Config {
+fn config(store: &TestStore, cluster: &str, rules: Rules) -> Config {
     Config {
         cluster_name: cluster.to_owned(),
         listen: ([127, 0, 0, 1], 0).into(),
@@ -150,6 +154,7 @@ fn config(store: &TestStore, cluster: &str) -> Config {
             CONTROLLER_MANAGER.to_owned(),
         ],
         garbage_collectors: vec![GARBAGE_COLLECTOR.to_owned(), CONTROLLER_MANAGER.to_owned()],
+        rules,
     }
 }
 

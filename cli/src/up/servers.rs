@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use helium_apiserver::Config;
-use helium_apiserver::config::{Authentication, Authorization, Limits, ServingTls, StoreConfig};
+use helium_apiserver::config::{
+    Authentication, Authorization, Limits, Rules, ServingTls, StoreConfig,
+};
 use helium_apiserver::server::{Running, Server, StartError};
 use url::Url;
 
@@ -77,6 +79,7 @@ impl ApiServer {
             state_dir: None,
             namespace_controllers: Vec::new(),
             garbage_collectors: Vec::new(),
+            rules: Rules::default(),
         };
         match Server::start(config).await {
             Ok(running) => Ok(Self {

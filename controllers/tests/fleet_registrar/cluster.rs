@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use helium_apiserver::config::{
-    Authentication, Authorization, Config, Kubeconfig, Limits, ServingTls, StoreConfig,
+    Authentication, Authorization, Config, Kubeconfig, Limits, Rules, ServingTls, StoreConfig,
 };
 use helium_apiserver::{Running, Server};
 use helium_testkit::wait_for;
@@ -243,6 +243,7 @@ impl Cluster {
             state_dir: None,
             namespace_controllers: Vec::new(),
             garbage_collectors: Vec::new(),
+            rules: Rules::default(),
         };
         let running = Server::start(config)
             .await

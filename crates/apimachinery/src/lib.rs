@@ -17,6 +17,7 @@
 pub mod continue_token;
 pub mod crd;
 pub mod discovery;
+pub mod event;
 pub mod field;
 pub mod gvk;
 pub mod json;

@@ -45,12 +45,13 @@ impl IncludeObject {
 /// A printer: compiled columns.
 #[derive(Clone, Debug)]
 pub struct Printer {
-    columns: Vec<(PrinterColumn, Option<JsonPath>)>,
+    columns: Vec<(PrinterColumn, Vec<JsonPath>)>,
 }
 
 impl Printer {
-    /// Compiles columns. Name comes first by itself; without columns Age follows. A path that can't be parsed
-    /// (a valid definition has none) gives empty cells.
+    /// Compiles columns. Name comes first by itself; without columns Age follows. A built-in kind's column may have
+    /// several paths, one a line: the first that leads to something counts. A path that can't be parsed (a
+    /// valid definition has none) gives empty cells.
     pub fn new(columns: &[PrinterColumn]) -> Self {
         let age = [PrinterColumn {
             name: "Age".to_owned(),
@@ -63,7 +64,7 @@ impl Printer {
         Self {
             columns: columns
                 .iter()
-                .map(|column| (column.clone(), JsonPath::parse(&column.json_path).ok()))
+                .map(|column| (column.clone(), paths(&column.json_path)))
                 .collect(),
         }
     }
@@ -123,8 +124,9 @@ impl Printer {
         now: Timestamp,
     ) -> Value {
         let cells: Vec<Value> = std::iter::once(Value::from(object.name()))
-            .chain(self.columns.iter().map(|(column, path)| {
-                let found = path.as_ref().and_then(|path| path.first(object.as_value()));
+            .chain(self.columns.iter().map(|(column, paths)| {
+                let lead = |path: &JsonPath| path.first(object.as_value());
+                let found = paths.iter().filter_map(lead).find(|value| !value.is_null());
                 found.map_or_else(|| missing(column), |value| cell(&column.type_, value, now))
             }))
             .collect();
@@ -141,6 +143,12 @@ impl Printer {
         }
         Value::Object(row)
     }
+}
+
+fn paths(text: &str) -> Vec<JsonPath> {
+    text.lines()
+        .filter_map(|line| JsonPath::parse(line).ok())
+        .collect()
 }
 
 /// The cell of a column whose value the object doesn't have. An unknown age is named, as everywhere in kubectl.

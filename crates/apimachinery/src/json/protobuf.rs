@@ -1,10 +1,13 @@
-//! The bodies that typed clients write in protobuf whatever a server says: namespaces, leases and delete options.
+//! The bodies that typed clients write in protobuf whatever a server says: namespaces, leases, candidates, events and
+//! delete options.
 //!
 //! client-go's generated clients for built-in kinds send `application/vnd.kubernetes.protobuf` unless they are told
 //! otherwise, kubectl's `create namespace` and leader election among them; they read JSON answers. So the
 //! few built-in kinds that are served here are read in protobuf, by tables of their fields (Kubernetes'
 //! `generated.proto` files), into the JSON that the other decoders make. Nothing is written in it, and no other kind
 //! is read.
+
+mod kinds;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -55,102 +58,27 @@ const ENVELOPE_TYPE: u64 = 1;
 const ENVELOPE_RAW: u64 = 2;
 const ENVELOPE_ENCODING: u64 = 3;
 
-const TYPE_META: &Fields = &[(1, "apiVersion", Shape::Text), (2, "kind", Shape::Text)];
-
-const OWNER: &Fields = &[
-    (1, "kind", Shape::Text),
-    (3, "name", Shape::Text),
-    (4, "uid", Shape::Text),
-    (5, "apiVersion", Shape::Text),
-    (6, "controller", Shape::Flag),
-    (7, "blockOwnerDeletion", Shape::Flag),
-];
-
-const MANAGED: &Fields = &[
-    (1, "manager", Shape::Text),
-    (2, "operation", Shape::Text),
-    (3, "apiVersion", Shape::Text),
-    (4, "time", Shape::Time),
-    (6, "fieldsType", Shape::Text),
-    (7, "fieldsV1", Shape::Raw),
-    (8, "subresource", Shape::Text),
-];
-
-const METADATA: &Fields = &[
-    (1, "name", Shape::Text),
-    (2, "generateName", Shape::Text),
-    (3, "namespace", Shape::Text),
-    (4, "selfLink", Shape::Text),
-    (5, "uid", Shape::Text),
-    (6, "resourceVersion", Shape::Text),
-    (7, "generation", Shape::Integer),
-    (8, "creationTimestamp", Shape::Time),
-    (9, "deletionTimestamp", Shape::Time),
-    (10, "deletionGracePeriodSeconds", Shape::Integer),
-    (11, "labels", Shape::TextMap),
-    (12, "annotations", Shape::TextMap),
-    (13, "ownerReferences", Shape::List(OWNER)),
-    (14, "finalizers", Shape::TextList),
-    (17, "managedFields", Shape::List(MANAGED)),
-];
-
-/// Without the status, which the server fills.
-const NAMESPACE: &Fields = &[
-    (1, "metadata", Shape::Message(METADATA)),
-    (
-        2,
-        "spec",
-        Shape::Message(&[(1, "finalizers", Shape::TextList)]),
-    ),
-];
-
-const LEASE: &Fields = &[
-    (1, "metadata", Shape::Message(METADATA)),
-    (
-        2,
-        "spec",
-        Shape::Message(&[
-            (1, "holderIdentity", Shape::Text),
-            (2, "leaseDurationSeconds", Shape::Integer),
-            (3, "acquireTime", Shape::MicroTime),
-            (4, "renewTime", Shape::MicroTime),
-            (5, "leaseTransitions", Shape::Integer),
-            (6, "strategy", Shape::Text),
-            (7, "preferredHolder", Shape::Text),
-        ]),
-    ),
-];
-
-const DELETE_OPTIONS: &Fields = &[
-    (1, "gracePeriodSeconds", Shape::Integer),
-    (
-        2,
-        "preconditions",
-        Shape::Message(&[(1, "uid", Shape::Text), (2, "resourceVersion", Shape::Text)]),
-    ),
-    (3, "orphanDependents", Shape::Flag),
-    (4, "propagationPolicy", Shape::Text),
-    (5, "dryRun", Shape::TextList),
-];
-
 /// Decodes a body into the JSON form of its object.
 pub fn decode(body: &[u8]) -> Result<Value> {
     let mut rest = Reader::new(body.strip_prefix(MAGIC).ok_or(Error::Kind)?, "envelope");
     let (mut object, mut raw) = (Map::new(), &[][..]);
     while let Some((number, value)) = rest.field()? {
         match number {
-            ENVELOPE_TYPE => object = message(value.bytes("envelope")?, TYPE_META, "envelope")?,
+            ENVELOPE_TYPE => {
+                object = message(value.bytes("envelope")?, kinds::TYPE_META, "envelope")?
+            }
             ENVELOPE_RAW => raw = value.bytes("envelope")?,
             ENVELOPE_ENCODING if !value.bytes("envelope")?.is_empty() => return Err(Error::Kind),
             _ => {}
         }
     }
-    let fields = match object.get("kind").and_then(Value::as_str) {
-        Some("Namespace") => NAMESPACE,
-        Some("Lease") => LEASE,
-        Some("DeleteOptions") => DELETE_OPTIONS,
-        _ => return Err(Error::Kind),
+    let text = |member: &str| {
+        object
+            .get(member)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     };
+    let fields = kinds::fields(text("apiVersion"), text("kind")).ok_or(Error::Kind)?;
     object.append(&mut message(raw, fields, "object")?);
     Ok(Value::Object(object))
 }
@@ -406,6 +334,57 @@ mod tests {
     }
 
     #[test]
+    fn an_event_is_read_in_the_names_of_its_view() {
+        let about = [bytes(1, b"Widget"), bytes(3, b"a")].concat();
+        let older = [
+            bytes(2, &about),
+            bytes(4, b"text"),
+            bytes(5, &bytes(1, b"c")),
+            vec![8 << 3, 2],
+        ];
+        let older = decode(&body("Event", "v1", &older.concat())).unwrap();
+        assert_eq!(
+            older,
+            json!({
+                "apiVersion": "v1", "kind": "Event", "message": "text", "count": 2,
+                "involvedObject": {"kind": "Widget", "name": "a"}, "source": {"component": "c"},
+            })
+        );
+        let series = bytes(3, &[1 << 3, 2]);
+        let newer = [series, bytes(4, b"c"), bytes(8, &about), bytes(10, b"text")].concat();
+        let newer = decode(&body("Event", "events.k8s.io/v1", &newer)).unwrap();
+        assert_eq!(
+            newer,
+            json!({
+                "apiVersion": "events.k8s.io/v1", "kind": "Event", "note": "text", "series": {"count": 2},
+                "reportingController": "c", "regarding": {"kind": "Widget", "name": "a"},
+            })
+        );
+        let unknown = body("Event", "example.com/v1", b"");
+        assert_eq!(decode(&unknown), Err(Error::Kind));
+    }
+
+    #[test]
+    fn a_candidate_is_read_in_both_its_versions() {
+        let spec = [
+            bytes(1, b"leader"),
+            bytes(4, b"1.2.3"),
+            bytes(6, b"OldestEmulationVersion"),
+        ];
+        let raw = bytes(2, &spec.concat());
+        for version in [
+            "coordination.k8s.io/v1beta1",
+            "coordination.k8s.io/v1alpha2",
+        ] {
+            let candidate = decode(&body("LeaseCandidate", version, &raw)).unwrap();
+            assert_eq!(
+                candidate["spec"],
+                json!({"leaseName": "leader", "binaryVersion": "1.2.3", "strategy": "OldestEmulationVersion"})
+            );
+        }
+    }
+
+    #[test]
     fn other_kinds_and_broken_bodies_are_refused() {
         assert_eq!(decode(b"{}"), Err(Error::Kind));
         assert_eq!(decode(&body("Pod", "v1", b"")), Err(Error::Kind));
@@ -423,7 +402,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_body_panics(kind in "Namespace|Lease|DeleteOptions", raw in proptest::collection::vec(0u8.., 0..100)) {
+        fn no_body_panics(kind in "Namespace|Lease|LeaseCandidate|Event|DeleteOptions", raw in proptest::collection::vec(0u8.., 0..100)) {
             let _ = decode(&body(&kind, "v1", &raw));
         }
     }
