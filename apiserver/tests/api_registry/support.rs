@@ -81,23 +81,27 @@ impl TestServer {
     }
 
     pub(crate) fn start_unready(store: &TestStore, cluster: &str) -> Self {
-        Self::start_with(store, cluster, Rules::default())
+        Self::start_as(config(store, cluster))
     }
 
+    /// A server with rules of the test's own.
     pub(crate) fn start_with(store: &TestStore, cluster: &str, rules: Rules) -> Self {
-        let shutdown = CancellationToken::new();
-        let registry =
-            Registry::start(&config(store, cluster, rules), shutdown.clone()).expect("a registry");
-        Self { registry, shutdown }
+        Self::start_as(Config {
+            rules,
+            ..config(store, cluster)
+        })
     }
 
     /// A server that keeps a state directory; it may have nothing to read yet.
     pub(crate) fn start_with_state(store: &TestStore, cluster: &str, state: &Path) -> Self {
-        let shutdown = CancellationToken::new();
-        let config = Config {
+        Self::start_as(Config {
             state_dir: Some(state.to_owned()),
             ..config(store, cluster)
-        };
+        })
+    }
+
+    fn start_as(config: Config) -> Self {
+        let shutdown = CancellationToken::new();
         let registry = Registry::start(&config, shutdown.clone()).expect("a registry");
         Self { registry, shutdown }
     }
@@ -127,7 +131,7 @@ impl TestServer {
     }
 }
 
-fn config(store: &TestStore, cluster: &str, rules: Rules) -> Config {
+fn config(store: &TestStore, cluster: &str) -> Config {
     Config {
         cluster_name: cluster.to_owned(),
         listen: ([127, 0, 0, 1], 0).into(),
@@ -154,7 +158,7 @@ fn config(store: &TestStore, cluster: &str, rules: Rules) -> Config {
             CONTROLLER_MANAGER.to_owned(),
         ],
         garbage_collectors: vec![GARBAGE_COLLECTOR.to_owned(), CONTROLLER_MANAGER.to_owned()],
-        rules,
+        rules: Rules::default(),
     }
 }
 
