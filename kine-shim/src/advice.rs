@@ -12,9 +12,10 @@ pub(crate) const fn on(error: &StartError) -> Option<&'static str> {
         StartError::Bind(BindError::Failed { .. }) => {
             Some("correct --listen-address or --metrics-bind-address")
         }
-        StartError::Tls(_) => {
-            Some("correct --server-cert-file, --server-key-file and --trusted-ca-file")
-        }
+        StartError::Tls(_) => Some(
+            "correct --server-cert-file, --server-key-file and --trusted-ca-file, and the files for \
+             peers if there are any",
+        ),
         StartError::Storage(error) => on_database(error.kind()),
     }
 }

@@ -1,5 +1,6 @@
 //! The body of an answer, without boxes on the path of a unary call.
 
+use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -7,8 +8,10 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Code, Status};
 
+use crate::gate::Access;
 use crate::metrics::CallGuard;
 
 /// Name of the header or trailer that carries a gRPC status code.
@@ -21,6 +24,14 @@ pub(crate) type FrameStream = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> +
 #[derive(Debug)]
 pub(crate) struct Body {
     kind: Kind,
+    bond: Option<Bond>,
+}
+
+/// What ends a stream from outside.
+#[derive(Debug)]
+struct Bond {
+    access: Access,
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 enum Kind {
@@ -49,32 +60,48 @@ impl std::fmt::Debug for Kind {
 }
 
 impl Body {
-    pub(crate) fn empty() -> Self {
-        Self { kind: Kind::Empty }
+    const fn new(kind: Kind) -> Self {
+        Self { kind, bond: None }
+    }
+
+    pub(crate) const fn empty() -> Self {
+        Self::new(Kind::Empty)
     }
 
     pub(crate) fn http(text: impl Into<Bytes>) -> Self {
-        Self {
-            kind: Kind::Http(Some(text.into())),
-        }
+        Self::new(Kind::Http(Some(text.into())))
     }
 
-    pub(crate) fn unary(frame: Bytes, call: CallGuard) -> Self {
-        Self {
-            kind: Kind::Unary(Some(frame), Some(call)),
-        }
+    pub(crate) const fn unary(frame: Bytes, call: CallGuard) -> Self {
+        Self::new(Kind::Unary(Some(frame), Some(call)))
     }
 
-    pub(crate) fn frames(stream: FrameStream, call: CallGuard) -> Self {
-        Self {
-            kind: Kind::Frames(stream, Some(call)),
-        }
+    pub(crate) const fn frames(stream: FrameStream, call: CallGuard) -> Self {
+        Self::new(Kind::Frames(stream, Some(call)))
     }
 
-    pub(crate) fn tonic(body: tonic::body::Body, call: CallGuard) -> Self {
-        Self {
-            kind: Kind::Tonic(body, Some(call)),
-        }
+    pub(crate) const fn tonic(body: tonic::body::Body, call: CallGuard) -> Self {
+        Self::new(Kind::Tonic(body, Some(call)))
+    }
+
+    /// Ends the stream with a status when the connection's access ends.
+    pub(crate) fn bound_to(mut self, access: &Access) -> Self {
+        self.bond = access.ended().map(|ended| Bond {
+            access: access.clone(),
+            ended: Box::pin(ended),
+        });
+        self
+    }
+
+    /// The status that a stream ends with because its connection isn't accepted any more.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        let Some(bond) = &mut self.bond else {
+            return Poll::Pending;
+        };
+        std::task::ready!(bond.ended.as_mut().poll(cx));
+        let status = bond.access.refusal();
+        self.bond = None;
+        status.map_or(Poll::Pending, Poll::Ready)
     }
 }
 
@@ -107,6 +134,14 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Poll::Ready(status) = self.poll_ended(cx)
+            && let Kind::Frames(_, call) | Kind::Tonic(_, call) = &mut self.kind
+            && let Some(call) = call.take()
+        {
+            call.finish(status.code());
+            self.kind = Kind::Empty;
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers_of(&status)))));
+        }
         let next = match &mut self.kind {
             Kind::Empty => return Poll::Ready(None),
             Kind::Http(text) => return Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),

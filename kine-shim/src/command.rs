@@ -11,7 +11,8 @@ use tracing::{error, info, warn};
 use crate::advice;
 use crate::options::{Barrier, MetricsAddress, MetricsFlags, Options, ServerFlags, Tuning};
 use crate::replica::{self, ReadBarrier};
-use crate::server::{AutoCompaction, Config, Server, StartError, Storage, TlsConfig};
+use crate::server::{AutoCompaction, Config, Server, StartError, Storage};
+use crate::tls::{PeerConfig, TlsConfig};
 
 /// Runs a server until a signal ends it: 0 then, 1 if it can't start or go on, 2 for a command line
 /// that can't be meant.
@@ -136,6 +137,10 @@ fn config(options: Options) -> Config {
         server_cert_file,
         server_key_file,
         trusted_ca_file,
+        members_prefix,
+        peer_cert_file,
+        peer_key_file,
+        peer_ca_file,
         emulated_etcd_version,
         watch_progress_notify_interval,
         max_request_bytes,
@@ -145,9 +150,14 @@ fn config(options: Options) -> Config {
     let tls = server_cert_file
         .zip(server_key_file)
         .map(|(certificate, key)| TlsConfig {
-            certificate,
-            key,
             client_ca: trusted_ca_file,
+            members_prefix,
+            peer: PeerConfig {
+                certificate: peer_cert_file,
+                key: peer_key_file,
+                ca: peer_ca_file,
+            },
+            ..TlsConfig::new(certificate, key)
         });
     // A URL without a path is written with a slash, which clients of etcd don't expect.
     let urls = advertise_client_urls.iter();

@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
+use crate::gate::{Access, EXPULSION};
 use crate::service::Services;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -56,10 +57,12 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 const SEND_BUFFER: usize = 1 << 20;
 
 /// Serves a connection until the client ends it, or until `stop`: then no new calls are taken, and
-/// those under way have until `deadline`.
+/// those under way have until `deadline`. When its `access` ends, calls are refused, and those under
+/// way have [`EXPULSION`].
 pub(crate) async fn serve<S>(
     socket: S,
     services: Services,
+    access: Access,
     keep_alive: KeepAlive,
     stop: CancellationToken,
     deadline: CancellationToken,
@@ -83,9 +86,11 @@ pub(crate) async fn serve<S>(
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(10));
+    let mut ending = Box::pin(access.clone().watch());
+    let mut leaving = None;
     let service = service_fn(move |request: Request<Incoming>| {
-        let services = services.clone();
-        async move { Ok::<_, std::convert::Infallible>(services.call(request).await) }
+        let (services, access) = (services.clone(), access.clone());
+        async move { Ok::<_, std::convert::Infallible>(services.call(request, &access).await) }
     });
     let mut connection = Box::pin(builder.serve_connection(TokioIo::new(socket), service));
     let mut streams = FuturesUnordered::<Task>::new();
@@ -94,6 +99,25 @@ pub(crate) async fn serve<S>(
     let outcome = std::future::poll_fn(|cx: &mut Context<'_>| {
         if expired.poll_unpin(cx).is_ready() {
             return Poll::Ready(Ok(()));
+        }
+        // Before any call: none is begun after the access has ended.
+        match &mut leaving {
+            None => {
+                if ending.poll_unpin(cx).is_ready() {
+                    let mut grace = Box::pin(tokio::time::sleep(EXPULSION));
+                    // Asked once, so that it wakes this task.
+                    if grace.poll_unpin(cx).is_ready() {
+                        return Poll::Ready(Ok(()));
+                    }
+                    leaving = Some(grace);
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+            Some(grace) => {
+                if grace.poll_unpin(cx).is_ready() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
         }
         if let Some(signal) = &mut stopped
             && signal.poll_unpin(cx).is_ready()

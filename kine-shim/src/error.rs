@@ -137,6 +137,12 @@ pub(crate) fn message_too_large(size: usize, limit: usize) -> Status {
     ))
 }
 
+/// The connection's certificate is not accepted (any more). Clients give up for good on this code,
+/// which is right: only somebody who lets the cluster in again can help.
+pub(crate) fn not_admitted(why: &impl std::fmt::Display) -> Status {
+    Status::permission_denied(format!("kine-shim: {why}"))
+}
+
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         let (code, text) = refusal.parts();

@@ -96,6 +96,11 @@ fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<Bod
     response
 }
 
+/// The answer on a connection that isn't accepted any more.
+pub(crate) fn refuse(why: &str) -> Response<Body> {
+    text(StatusCode::FORBIDDEN, format!("{why}\n"))
+}
+
 fn text(status: StatusCode, body: impl Into<String>) -> Response<Body> {
     respond(status, "text/plain; charset=utf-8", body.into())
 }

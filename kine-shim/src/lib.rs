@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! listener ── connection ── service ──┬── kv, txn ─────────────── replica (memory, journal)
-//!  sockets     one task      routing  ├── watch ───────────────── the hub's stream
+//!  TLS, gate   one task      routing  ├── watch ───────────────── the hub's stream
 //!              for all its            ├── lease, maintenance, cluster, auth, health
 //!              calls                  └── http: /health /readyz /livez /version /metrics
 //! ```
@@ -31,7 +31,7 @@
 //!
 //! # What it will not do
 //!
-//! Users and roles, learners, snapshots and quotas: certificates, the database's own backups and
+//! Users and roles (who may connect at all is the [`gate`]'s to say), learners, snapshots and quotas: certificates, the database's own backups and
 //! its disk take their place. The lock and election services of etcd are left to clients.
 
 mod advice;
@@ -45,6 +45,7 @@ mod convert;
 mod duration;
 mod encode;
 mod error;
+mod gate;
 mod health;
 mod http;
 mod kv;
@@ -59,8 +60,10 @@ pub mod replica;
 mod rpc;
 mod server;
 mod service;
+mod tls;
 mod txn;
 mod watch;
 
 pub use listener::{AddressError, BindError, ListenAddress};
-pub use server::{AutoCompaction, Config, Running, Server, StartError, Storage, TlsConfig};
+pub use server::{AutoCompaction, Config, Running, Server, StartError, Storage};
+pub use tls::{PeerConfig, TlsConfig};

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use helium_tls::ServerTls;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_rustls::TlsAcceptor;
@@ -162,11 +163,23 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Socket for S {}
 
+/// Where a connection comes from.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// A Unix socket: whoever may open its file.
+    Local,
+    /// The network, with the certificates that the client has shown, its own first.
+    Network(Vec<CertificateDer<'static>>),
+}
+
 /// What to do with a connection. A trait rather than a closure: it is called with different kinds
 /// of sockets.
 pub(crate) trait Serve: Clone + Send + Sync + 'static {
+    /// A handshake has failed.
+    fn handshake_failed(&self, _error: &io::Error) {}
+
     /// Serves the connection until it ends.
-    fn serve<S: Socket>(self, socket: S) -> impl Future<Output = ()> + Send;
+    fn serve<S: Socket>(self, socket: S, origin: Origin) -> impl Future<Output = ()> + Send;
 }
 
 /// Takes connections until `stop`, and serves each in a task of `tasks`.
@@ -196,16 +209,27 @@ pub(crate) async fn accept<H: Serve>(
                         tasks.spawn(async move {
                             let handshake = acceptor.accept(socket);
                             match tokio::time::timeout(HANDSHAKE, handshake).await {
-                                Ok(Ok(socket)) => handler.serve(socket).await,
-                                Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
+                                Ok(Ok(socket)) => {
+                                    let shown = socket.get_ref().1.peer_certificates();
+                                    let origin =
+                                        Origin::Network(shown.unwrap_or_default().to_vec());
+                                    handler.serve(socket, origin).await;
+                                }
+                                Ok(Err(error)) => {
+                                    debug!(%error, "TLS handshake failed");
+                                    handler.handshake_failed(&error);
+                                }
                                 Err(_elapsed) => debug!("TLS handshake took too long"),
                             }
                         });
                     }
-                    None => drop(tasks.spawn(handler.serve(socket))),
+                    None => {
+                        let origin = Origin::Network(Vec::new());
+                        drop(tasks.spawn(handler.serve(socket, origin)));
+                    }
                 }
             }
-            Ok(Accepted::Unix(socket)) => drop(tasks.spawn(handler.serve(socket))),
+            Ok(Accepted::Unix(socket)) => drop(tasks.spawn(handler.serve(socket, Origin::Local))),
             Err(error) => {
                 warn!(%error, "a connection can't be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

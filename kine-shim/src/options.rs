@@ -106,6 +106,26 @@ pub(crate) struct ServerFlags {
     /// Authorities of client certificates; clients then need one.
     #[arg(long, env = "KINE_TRUSTED_CA_FILE", requires = "server_cert_file")]
     pub(crate) trusted_ca_file: Option<PathBuf>,
+    /// Accept the members of the fleet alone, by the authorities that their objects in the store list:
+    /// helium-apiserver keeps them at <its --etcd-prefix>/helium.dev/members/. While none lists any,
+    /// --trusted-ca-file decides.
+    #[arg(
+        long,
+        env = "KINE_MEMBERS_PREFIX",
+        requires = "server_cert_file",
+        value_parser = parse_members_prefix
+    )]
+    pub(crate) members_prefix: Option<String>,
+    /// Certificate that other instances are shown. Default: --server-cert-file.
+    #[arg(long, env = "KINE_PEER_CERT_FILE", requires_all = ["peer_key_file", "server_cert_file"])]
+    pub(crate) peer_cert_file: Option<PathBuf>,
+    /// Private key of --peer-cert-file.
+    #[arg(long, env = "KINE_PEER_KEY_FILE", requires = "peer_cert_file")]
+    pub(crate) peer_key_file: Option<PathBuf>,
+    /// Authorities of other instances, which are linked to over TLS then. With --members-prefix:
+    /// while no member lists an authority.
+    #[arg(long, env = "KINE_PEER_CA_FILE", requires = "server_cert_file")]
+    pub(crate) peer_ca_file: Option<PathBuf>,
     /// The etcd version that clients are told.
     #[arg(
         long,
@@ -331,12 +351,6 @@ pub(crate) struct Refused {
     pub(crate) peer_listen_address: Option<String>,
     #[arg(long, hide = true, env = "KINE_PEER_ADVERTISE_ADDRESS")]
     pub(crate) peer_advertise_address: Option<String>,
-    #[arg(long, hide = true, env = "KINE_PEER_CERT_FILE")]
-    pub(crate) peer_cert_file: Option<String>,
-    #[arg(long, hide = true, env = "KINE_PEER_KEY_FILE")]
-    pub(crate) peer_key_file: Option<String>,
-    #[arg(long, hide = true, env = "KINE_PEER_CA_FILE")]
-    pub(crate) peer_ca_file: Option<String>,
     #[arg(long, hide = true, env = "KINE_S3_ENDPOINT")]
     pub(crate) s3_endpoint: Option<String>,
     #[arg(long, hide = true, env = "KINE_S3_REGION")]
@@ -357,9 +371,6 @@ impl Refused {
         let Self {
             peer_listen_address,
             peer_advertise_address,
-            peer_cert_file,
-            peer_key_file,
-            peer_ca_file,
             s3_endpoint,
             s3_region,
             s3_bucket,
@@ -370,9 +381,6 @@ impl Refused {
         [
             ("--peer-listen-address", peer_listen_address),
             ("--peer-advertise-address", peer_advertise_address),
-            ("--peer-cert-file", peer_cert_file),
-            ("--peer-key-file", peer_key_file),
-            ("--peer-ca-file", peer_ca_file),
             ("--s3-endpoint", s3_endpoint),
             ("--s3-region", s3_region),
             ("--s3-bucket", s3_bucket),
@@ -383,6 +391,15 @@ impl Refused {
         .into_iter()
         .find_map(|(flag, value)| value.is_some().then_some(flag))
     }
+}
+
+/// A prefix of keys, with the slash at its end.
+fn parse_members_prefix(text: &str) -> Result<String, String> {
+    let prefix = text.trim_end_matches('/');
+    if prefix.is_empty() {
+        return Err("write a prefix of keys, such as /registry/helium.dev/members/".to_owned());
+    }
+    Ok(format!("{prefix}/"))
 }
 
 fn parse_metrics_address(text: &str) -> Result<MetricsAddress, crate::listener::AddressError> {

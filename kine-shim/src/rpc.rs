@@ -17,6 +17,7 @@ use tonic::{Code, Status};
 use crate::body::{Body, FrameStream};
 use crate::encode::Wire;
 use crate::error::{self, Refusal, Result};
+use crate::gate::Access;
 use crate::metrics::CallGuard;
 
 /// Compression flag and length in front of every message.
@@ -114,10 +115,14 @@ pub(crate) fn answer(result: Result<Bytes>, call: CallGuard) -> Response<Body> {
     }
 }
 
-/// The answer to a streaming call.
-pub(crate) fn stream(result: Result<FrameStream>, call: CallGuard) -> Response<Body> {
+/// The answer to a streaming call, which ends with the connection's access.
+pub(crate) fn stream(
+    result: Result<FrameStream>,
+    call: CallGuard,
+    access: &Access,
+) -> Response<Body> {
     match result {
-        Ok(frames) => respond(Body::frames(frames, call)),
+        Ok(frames) => respond(Body::frames(frames, call).bound_to(access)),
         Err(status) => refuse(&status, call),
     }
 }

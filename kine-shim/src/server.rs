@@ -1,13 +1,11 @@
 //! One server: its sockets, its replica, its tasks, from start to stop.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use helium_journal::memory::MemoryDatabase;
 use helium_journal::{Journal, TlsFiles};
-use helium_tls::{ClientAuth, ClientCas, ServerTls, ServerTlsFiles};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -15,15 +13,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::compaction;
 use crate::connection::{self, KeepAlive};
-use crate::listener::{self, BindError, ListenAddress, Listener, Serve, Socket};
+use crate::gate::{self, Access, Gate};
+use crate::listener::{self, BindError, ListenAddress, Listener, Origin, Serve, Socket};
 use crate::metrics::{Metrics, SqlMetrics, StoreCollector};
 use crate::node::{Node, Settings};
 use crate::replica::{self, Replica, SystemClock};
 use crate::service::Services;
+use crate::tls::{Tls, TlsConfig};
 
 /// Where a server keeps its data.
 #[derive(Debug, Clone)]
@@ -41,17 +41,6 @@ pub enum Storage {
     },
     /// A journal that is open already; it is closed when the server stops.
     Journal(Arc<dyn Journal>),
-}
-
-/// TLS for clients.
-#[derive(Debug, Clone)]
-pub struct TlsConfig {
-    /// PEM chain.
-    pub certificate: PathBuf,
-    /// PEM private key.
-    pub key: PathBuf,
-    /// PEM bundle of the authorities of client certificates, which are then required.
-    pub client_ca: Option<PathBuf>,
 }
 
 /// Compactions that the server starts itself.
@@ -158,8 +147,6 @@ pub enum StartError {
     Load(#[from] replica::Error),
 }
 
-/// Pause between two looks at the certificate's files.
-const CERTIFICATE_PERIOD: Duration = Duration::from_secs(10);
 /// How long a start waits for the first owner of a new log.
 const OWNER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long calls may take to end when the server stops.
@@ -183,8 +170,9 @@ impl Server {
             Some(address) => Some(Listener::bind(address).await?),
             None => None,
         };
-        let tls = config.tls.as_ref().map(load_tls).transpose()?;
         let mut registry = Registry::default();
+        let tls = config.tls.as_ref();
+        let tls = tls.map(|tls| Tls::load(tls, &mut registry)).transpose()?;
         helium_telemetry::metrics::register_process(&mut registry);
         let sql = SqlMetrics::register(
             &mut registry,
@@ -215,6 +203,7 @@ impl Server {
         let replica_metrics = replica::Metrics::default();
         replica_metrics.register(&mut registry);
         let options = replica::Options {
+            link_tls: sockets.tls.as_ref().and_then(Tls::links),
             advertise_client_urls: advertised.elsewhere.clone(),
             ..config.replica.clone()
         };
@@ -246,6 +235,7 @@ impl Server {
             metrics_address: sockets.metrics.as_ref().and_then(Listener::address),
             url: advertised.here.into_iter().next().unwrap_or_default(),
         };
+        let gate = sockets.tls.as_ref().and_then(|tls| tls.gate.clone());
         let client_port = running.spawn(&config, sockets, Arc::new(registry));
         if let Err(error) = running.node.replica.wait_ready().await {
             running.tasks.close();
@@ -257,6 +247,14 @@ impl Server {
             if tokio::time::timeout(OWNER_PATIENCE, owned).await.is_err() {
                 warn!("the log has no owner yet: leases don't expire until it has one");
             }
+        }
+        if let Some((gate, prefix)) = gate {
+            // Before the first client comes.
+            let replica = running.node.replica.clone();
+            gate::look(&replica, &prefix, &gate);
+            running
+                .tasks
+                .spawn(gate::follow(replica, prefix, gate, running.stop.clone()));
         }
         running.tasks.spawn(client_port);
         running.tasks.close();
@@ -272,7 +270,7 @@ const MEMORY: &str = "memory://";
 struct Sockets {
     listener: Listener,
     metrics: Option<Listener>,
-    tls: Option<ServerTls>,
+    tls: Option<Tls>,
 }
 
 async fn open_journal(
@@ -300,26 +298,6 @@ async fn open_journal(
             helium_journal::endpoint::open(url, tls, &options).await
         }
     }
-}
-
-fn load_tls(config: &TlsConfig) -> Result<ServerTls, helium_tls::Error> {
-    let cas = ClientCas::new();
-    let auth = match &config.client_ca {
-        Some(path) => {
-            let pem = std::fs::read(path).map_err(|source| helium_tls::Error::File {
-                path: path.clone(),
-                source,
-            })?;
-            cas.set("clients", &pem)?;
-            ClientAuth::Require
-        }
-        None => ClientAuth::None,
-    };
-    let files = ServerTlsFiles {
-        certificate: config.certificate.clone(),
-        key: config.key.clone(),
-    };
-    ServerTls::load(files, Arc::new(cas), auth, &["h2", "http/1.1"])
 }
 
 /// The URLs of a server.
@@ -398,22 +376,31 @@ impl Running {
             timeout: config.keepalive_timeout,
         };
         let (stop, deadline) = (self.stop.clone(), self.deadline.clone());
-        if let Some(tls) = sockets.tls.clone() {
-            let stop = stop.clone();
-            self.tasks
-                .spawn(async move { tls.keep_fresh(CERTIFICATE_PERIOD, stop).await });
-        }
+        let (tls, metrics_tls, gate) = match sockets.tls {
+            Some(tls) => {
+                tls.keep_fresh(&self.tasks, &stop);
+                let metrics = config.metrics_tls.then_some(tls.metrics);
+                (Some(tls.clients), metrics, tls.gate.map(|(gate, _)| gate))
+            }
+            None => (None, None, None),
+        };
         if let Some(listener) = sockets.metrics {
-            let tls = sockets.tls.clone().filter(|_| config.metrics_tls);
             let plain = PlainHandler {
                 services: services.clone(),
                 deadline: deadline.clone(),
             };
-            let accept = listener::accept(listener, tls, plain, self.tasks.clone(), stop.clone());
+            let accept = listener::accept(
+                listener,
+                metrics_tls,
+                plain,
+                self.tasks.clone(),
+                stop.clone(),
+            );
             self.tasks.spawn(accept);
         }
         let handler = ClientHandler {
             services,
+            gate,
             keep_alive,
             stop: stop.clone(),
             deadline,
@@ -423,8 +410,7 @@ impl Running {
             let compaction = compaction::run(Arc::clone(&self.node), auto, stop.clone());
             self.tasks.spawn(compaction);
         }
-        let (listener, tls, tasks) = (sockets.listener, sockets.tls, self.tasks.clone());
-        listener::accept(listener, tls, handler, tasks, stop)
+        listener::accept(sockets.listener, tls, handler, self.tasks.clone(), stop)
     }
 
     /// The first URL under which clients reach the server.
@@ -477,16 +463,34 @@ impl Running {
 #[derive(Debug, Clone)]
 struct ClientHandler {
     services: Services,
+    gate: Option<Arc<Gate>>,
     keep_alive: KeepAlive,
     stop: CancellationToken,
     deadline: CancellationToken,
 }
 
 impl Serve for ClientHandler {
-    async fn serve<S: Socket>(self, socket: S) {
+    fn handshake_failed(&self, error: &std::io::Error) {
+        if let Some(gate) = &self.gate {
+            gate.handshake_failed(error);
+        }
+    }
+
+    async fn serve<S: Socket>(self, socket: S, origin: Origin) {
+        let access = match (self.gate, origin) {
+            (Some(gate), Origin::Network(chain)) => match gate.admit(chain) {
+                Ok(access) => access,
+                Err(refused) => {
+                    debug!(reason = %refused, "a client is refused after its handshake");
+                    return;
+                }
+            },
+            (None, _) | (_, Origin::Local) => Access::unrestricted(),
+        };
         connection::serve(
             socket,
             self.services,
+            access,
             self.keep_alive,
             self.stop,
             self.deadline,
@@ -503,12 +507,15 @@ struct PlainHandler {
 }
 
 impl Serve for PlainHandler {
-    async fn serve<S: Socket>(self, socket: S) {
+    async fn serve<S: Socket>(self, socket: S, _origin: Origin) {
         let Self { services, deadline } = self;
         let stopping = services.node.stopping.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let services = services.clone();
-            async move { Ok::<_, std::convert::Infallible>(services.call(request).await) }
+            async move {
+                let answer = services.call(request, &Access::unrestricted()).await;
+                Ok::<_, std::convert::Infallible>(answer)
+            }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -519,7 +526,7 @@ impl Serve for PlainHandler {
             tokio::select! {
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
-                        tracing::debug!(%error, "connection ended with an error");
+                        debug!(%error, "connection ended with an error");
                     }
                     return;
                 }

@@ -18,6 +18,7 @@ use crate::auth::AuthService;
 use crate::body::{self, Body};
 use crate::cluster::ClusterService;
 use crate::error::{Refusal, Result};
+use crate::gate::Access;
 use crate::health::HealthService;
 use crate::http as plain;
 use crate::kv;
@@ -62,21 +63,26 @@ impl Services {
         }
     }
 
-    /// Answers one request of either protocol.
-    pub(crate) async fn call(&self, request: Request<Incoming>) -> Response<Body> {
+    /// Answers one request of either protocol, on a connection with this access.
+    pub(crate) async fn call(&self, request: Request<Incoming>, access: &Access) -> Response<Body> {
         if is_grpc(&request) {
-            self.grpc(request).await
+            self.grpc(request, access).await
+        } else if let Some(status) = access.refusal() {
+            plain::refuse(status.message())
         } else {
             // Rare, and its future would make every call's larger.
             Box::pin(plain::answer(&self.node, &self.registry, &request)).await
         }
     }
 
-    async fn grpc(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn grpc(&self, request: Request<Incoming>, access: &Access) -> Response<Body> {
         let Some(method) = Method::from_path(request.uri().path()) else {
             return rpc::refusal(&Refusal::UnknownMethod.into());
         };
         let call = self.node.metrics.calls.start(method);
+        if let Some(status) = access.refusal() {
+            return rpc::refuse(&status, call);
+        }
         let demands = match Demands::read(request.headers()) {
             Ok(demands) => demands,
             Err(status) => return rpc::refuse(&status, call),
@@ -96,13 +102,13 @@ impl Services {
                     let message = self.receive(request.into_body()).await?;
                     kv::range_stream(Arc::clone(&self.node), message).await
                 });
-                rpc::stream(stream.await, call)
+                rpc::stream(stream.await, call, access)
             }
             Method::Watch => {
                 let stream = watch::open(Arc::clone(&self.node), request.into_body(), demands);
-                rpc::stream(stream, call)
+                rpc::stream(stream, call, access)
             }
-            other => Box::pin(self.generated(other, request, call)).await,
+            other => Box::pin(self.generated(other, request, call, access)).await,
         }
     }
 
@@ -132,6 +138,7 @@ impl Services {
         method: Method,
         request: Request<Incoming>,
         call: CallGuard,
+        access: &Access,
     ) -> Response<Body> {
         let response = match method.service() {
             "etcdserverpb.Lease" => self.lease.clone().call(request).await,
@@ -151,7 +158,7 @@ impl Services {
                 call.finish(code);
                 Body::empty()
             }
-            None => Body::tonic(body, call),
+            None => Body::tonic(body, call).bound_to(access),
         };
         Response::from_parts(head, body)
     }

@@ -95,8 +95,11 @@ impl ClientCas {
         })
     }
 
-    /// Whether `chain` verifies against any bundle.
-    pub(crate) fn verify_any(
+    /// Whether a chain verifies against any bundle, for use as a client certificate.
+    ///
+    /// # Errors
+    /// Why not, by the last bundle that was asked.
+    pub fn verify_any(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],

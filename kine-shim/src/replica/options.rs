@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 /// How a linearizable read makes sure that nothing newer exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReadBarrier {
@@ -78,7 +80,17 @@ pub struct Options {
     pub peers: bool,
     /// How links trust and identify themselves where a member advertises `https`; without it such
     /// a member is not linked to.
-    pub peer_tls: Option<Arc<rustls::ClientConfig>>,
+    pub link_tls: Option<LinkTls>,
+}
+
+/// TLS of links to other instances.
+#[derive(Debug, Clone)]
+pub struct LinkTls {
+    /// How to dial.
+    pub config: Arc<rustls::ClientConfig>,
+    /// Changes of whom `config` accepts: links are then made anew. If this is there, members that
+    /// advertise no TLS are not linked to: nobody would know who they are.
+    pub changes: Option<watch::Receiver<u64>>,
 }
 
 impl Default for Options {
@@ -112,7 +124,7 @@ impl Default for Options {
             trust_failovers: false,
             limits: helium_mvcc::Limits::default(),
             peers: true,
-            peer_tls: None,
+            link_tls: None,
         }
     }
 }

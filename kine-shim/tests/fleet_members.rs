@@ -1,0 +1,13 @@
+//! A fleet of clusters on one store: instances let in its members and nobody else, over real TLS.
+
+#[path = "fleet_members/admission.rs"]
+mod admission;
+#[allow(dead_code, reason = "the suite's client has more than is used here")]
+#[path = "suite/client.rs"]
+mod client;
+#[path = "fleet_members/fleet.rs"]
+mod fleet;
+#[path = "fleet_members/peers.rs"]
+mod peers;
+#[path = "fleet_members/revocation.rs"]
+mod revocation;
