@@ -31,6 +31,7 @@ mod sharing;
 
 pub use admit::{admit, unknown_fields, warnings};
 pub use catalog::{Catalog, Exposure, Resource, Special};
+pub(crate) use cleanup::remove_stored;
 pub use controller::{Controller, Publish};
 pub use last_known::LastKnown;
 pub use sharing::{NamespaceDeletion, OwnerReferences, Sharing, SharingScope};

@@ -8,7 +8,7 @@
 //! Invariants:
 //! - **G1** Only those identities are guarded: what an administrator asks, an administrator gets.
 //! - **G2** What a guard answers for a namespace that a cluster leaves is answered from memory, so that no cluster's
-//!   namespaces hang when the store is down.
+//!   namespaces hang when the store is down. What follows from it is [`crate::departures`]' business.
 //! - **G3** Where a cluster runs all its controllers under one identity, the kind of call tells them apart: calls on
 //!   a collection inside a namespace are the namespace controller's, those on single objects the garbage collector's.
 //!
@@ -28,8 +28,13 @@ const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 pub enum Verdict {
     /// Nothing: serve it.
     Pass,
-    /// Answer as if there was nothing to list or delete, and change nothing.
-    NothingThere,
+    /// The cluster leaves a namespace: answer as if there was nothing to list or delete.
+    Leaves,
+    /// The cluster's own objects go with its namespace; without the store, as soon as it is back.
+    TakesHome {
+        /// Whether the caller can be no other controller than the namespace controller.
+        sure: bool,
+    },
     /// Refuse it, with this explanation.
     Refused(&'static str),
 }
@@ -58,29 +63,30 @@ impl Guard {
             return Verdict::Pass;
         }
         match resource.sharing.namespace_deletion {
-            NamespaceDeletion::Detach => {
-                if request.verb != Verb::List {
-                    tracing::info!(
-                        group = resource.group(),
-                        resource = resource.plural(),
-                        namespace = request.target.namespace,
-                        "the cluster leaves a namespace; its shared objects stay"
-                    );
-                }
-                Verdict::NothingThere
-            }
+            NamespaceDeletion::Detach | NamespaceDeletion::Cascade => Verdict::Leaves,
+            NamespaceDeletion::HomeOnly => Verdict::TakesHome {
+                sure: self.is_namespace_controller(&request.user),
+            },
             NamespaceDeletion::Block if request.verb != Verb::List => Verdict::Refused(
                 "the definition's policy namespaceDeletion: Block keeps shared objects in the namespace; delete them first",
             ),
-            // Its own objects are the only ones that the cluster reaches under a per-cluster kind.
-            NamespaceDeletion::HomeOnly | NamespaceDeletion::Block => Verdict::Pass,
+            NamespaceDeletion::Block => Verdict::Pass,
         }
     }
 
     /// Whether a request is a cluster's departure from a namespace that is answered without asking anybody (G2).
     #[must_use]
     pub fn is_departure(&self, request: &ApiRequest, resource: &Resource) -> bool {
-        self.judge(request, resource) == Verdict::NothingThere
+        matches!(
+            self.judge(request, resource),
+            Verdict::Leaves | Verdict::TakesHome { .. }
+        )
+    }
+
+    /// Whether a user is one of the cluster's own controllers that are guarded.
+    #[must_use]
+    pub fn knows(&self, user: &UserInfo) -> bool {
+        self.is_collector(user) || self.namespace_controllers.contains(&user.name)
     }
 
     /// Whether a request is a namespace controller's that empties a namespace which the cluster leaves.
@@ -90,14 +96,19 @@ impl Guard {
         if !namespaced || request.target.namespace.is_none() {
             return false;
         }
-        let name = request.user.name.as_str();
-        let own_identity = self.namespace_controllers.iter().any(|known| known == name)
-            && name != CONTROLLER_MANAGER;
+        let own_identity = self.is_namespace_controller(&request.user);
         match request.verb {
-            Verb::DeleteCollection | Verb::List => own_identity || name == CONTROLLER_MANAGER,
+            Verb::DeleteCollection | Verb::List => {
+                own_identity || request.user.name == CONTROLLER_MANAGER
+            }
             Verb::Delete => own_identity,
             _ => false,
         }
+    }
+
+    /// Whether a user is the namespace controller and can be no other.
+    fn is_namespace_controller(&self, user: &UserInfo) -> bool {
+        user.name != CONTROLLER_MANAGER && self.namespace_controllers.contains(&user.name)
     }
 
     /// Whether a user is a cluster's garbage collector (or may be, where identities are shared).

@@ -48,6 +48,7 @@ pub mod version;
 // Registry half.
 pub mod cache;
 pub mod definitions;
+pub mod departures;
 pub mod guard;
 pub mod members;
 pub mod namespaces;

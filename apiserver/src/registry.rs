@@ -27,6 +27,7 @@ mod detached;
 mod error;
 mod fence;
 mod implied;
+mod leave;
 mod live;
 mod member;
 mod negotiate;
@@ -55,10 +56,12 @@ use crate::cache::{Cache, WindowLimits};
 use crate::config::Config;
 use crate::definitions::builtin::{self, CONTROL_PLANES, DEFINITIONS, HELIUM_GROUP, MEMBERS};
 use crate::definitions::{Catalog, Controller, LastKnown, Resource};
+use crate::departures::{Cascade, Departures};
 use crate::guard::Guard;
 use crate::members::{Members, identity};
 use crate::storage::{self, Expiry, Store};
 use call::Call;
+pub(crate) use create::ORIGIN;
 use live::Live;
 
 /// How long a request waits for a cache that is being filled or that has to catch up.
@@ -86,6 +89,7 @@ pub struct Registry {
     store: Store,
     cluster: String,
     guard: Guard,
+    departures: Departures,
     members: Members,
     event_expiry: Expiry,
     catalog: ArcSwap<Catalog>,
@@ -106,10 +110,13 @@ impl Registry {
         let store = Store::open(&config.store).map_err(StartError::Store)?;
         identity::check(&config.cluster_name, &config.store).map_err(StartError::Identity)?;
         let builtins = builtin::resources(config.serve_namespaces).map_err(StartError::Builtin)?;
+        let tasks = TaskTracker::new();
+        let departures = Departures::start(config, store.clone(), &tasks, &shutdown);
         let registry = Arc::new(Self {
             store: store.clone(),
             cluster: config.cluster_name.clone(),
             guard: Guard::new(config),
+            departures,
             members: Members::new(config),
             event_expiry: Expiry::after(config.rules.event_ttl),
             catalog: ArcSwap::default(),
@@ -117,7 +124,7 @@ impl Registry {
             generation: AtomicU64::new(0),
             changes: tokio::sync::watch::Sender::new(0),
             published: tokio::sync::watch::Sender::new(0),
-            tasks: TaskTracker::new(),
+            tasks,
             shutdown: shutdown.clone(),
         });
         registry.publish(builtins.clone(), false);
@@ -151,6 +158,19 @@ impl Registry {
                 control_plane::ensure(store, &live, &cluster, stop).await;
             });
         }
+        let weak = Arc::downgrade(&registry);
+        let kinds = Box::new(move || {
+            Weak::upgrade(&weak)
+                .map(|registry| registry.catalog().resources().to_vec())
+                .unwrap_or_default()
+        });
+        let cascade = Cascade::new(
+            registry.departures.clone(),
+            registry.members.clone(),
+            kinds,
+            registry.changes.subscribe(),
+        );
+        registry.tasks.spawn(cascade.run(shutdown.clone()));
         let interval = config.store.compaction_interval;
         registry
             .tasks

@@ -68,6 +68,12 @@ impl Store {
         &self.keys
     }
 
+    /// Whether the last call got no answer from anybody: whoever can do without the store needn't ask first.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.endpoints.is_silent()
+    }
+
     /// Whether the store answers a linearizable read within two seconds.
     pub async fn health(&self) -> Result<()> {
         let key = self.keys.health();

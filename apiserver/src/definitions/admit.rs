@@ -80,13 +80,22 @@ pub fn unknown_fields(object: &mut Object) -> Vec<String> {
     })
 }
 
-/// What people should know of a definition that was accepted, if its spec is new.
-pub fn warnings(object: &Object, old: Option<&Object>) -> Vec<String> {
+/// What people should know of a definition that was accepted, if its spec is new. `fleet_has_members` says whether anybody
+/// can have left.
+pub fn warnings(object: &Object, old: Option<&Object>, fleet_has_members: bool) -> Vec<String> {
     let spec = object.get("spec");
     if old.is_some_and(|old| old.get("spec") == spec) {
         return Vec::new();
     }
     let mut warnings = Vec::new();
+    let deletion = spec.and_then(|spec| spec.pointer("/sharing/namespaceDeletion"));
+    if deletion.is_some_and(|policy| policy == "Cascade") && !fleet_has_members {
+        warnings.push(
+            "spec.sharing.namespaceDeletion: Cascade deletes objects when every Member of the fleet has left their namespace; \
+             there are no members yet, and until there are it does what Detach does"
+                .to_owned(),
+        );
+    }
     let versions = spec.and_then(|spec| spec.get("versions"));
     let versions = versions.and_then(Value::as_array);
     for (index, version) in versions.into_iter().flatten().enumerate() {

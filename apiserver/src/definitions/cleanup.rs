@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::FINALIZER;
 use super::catalog::Resource;
 use crate::cache::{Cache, Entry};
-use crate::storage::{Record, Result, Store, codec};
+use crate::storage::{self, Alongside, Record, Result, Store, codec};
 
 /// Objects that are deleted in one step.
 const BATCH: i64 = 500;
@@ -35,7 +35,8 @@ pub(super) async fn step(
             .resource(&resource.home_group, &resource.home_plural, None);
         let page = store.page(prefix.as_str(), None, BATCH, 0).await?;
         for record in &page.records {
-            delete(store, resource, record).await?;
+            let named = GroupResource::new(resource.group(), resource.plural());
+            remove_stored(store, &named, record, &Alongside::default()).await?;
         }
         if !page.records.is_empty() || !settled {
             return Ok(());
@@ -44,27 +45,39 @@ pub(super) async fn step(
     release(store, definitions, entry).await
 }
 
-async fn delete(store: &Store, resource: &Resource, record: &Record) -> Result<()> {
+/// Deletes a stored object as a client's deletion would: one with finalizers is marked. Nothing happens if it has changed
+/// since it was read. `false` if the guard of `along` refused it.
+pub(crate) async fn remove_stored(
+    store: &Store,
+    resource: &GroupResource,
+    record: &Record,
+    along: &Alongside,
+) -> Result<bool> {
     let Ok(key) = std::str::from_utf8(&record.key) else {
-        return Ok(());
+        return Ok(true);
     };
-    let named = GroupResource::new(resource.group(), resource.plural());
     let decision = match codec::decode(record) {
         Ok(object) => {
             let options = DeleteOptions::default();
-            metadata_rules::prepare_delete(&object, &options, &named, Timestamp::now())
+            metadata_rules::prepare_delete(&object, &options, resource, Timestamp::now())
                 .unwrap_or(Deletion::Pending)
         }
         // Nobody can hold on to what nobody can read.
         Err(_) => Deletion::Remove,
     };
     match decision {
-        Deletion::Remove => store.delete(key, record.revision).await.map(|_| ()),
-        Deletion::Mark(object) => store
-            .update(key, record.revision, codec::encode(&object))
-            .await
-            .map(|_| ()),
-        Deletion::Pending => Ok(()),
+        Deletion::Remove => {
+            let outcome = store.delete_with(key, record.revision, along).await?;
+            Ok(!matches!(outcome, storage::Deletion::Fenced { .. }))
+        }
+        Deletion::Mark(object) => {
+            let value = codec::encode(&object);
+            let outcome = store
+                .update_with(key, record.revision, value, along)
+                .await?;
+            Ok(!matches!(outcome, storage::Written::Fenced { .. }))
+        }
+        Deletion::Pending => Ok(true),
     }
 }
 

@@ -19,6 +19,8 @@ pub enum NamespaceDeletion {
     Detach,
     /// The cluster's own objects go. Only for per-cluster kinds.
     HomeOnly,
+    /// The cluster leaves; when every member of the fleet has left, the objects go. Only for fleet kinds.
+    Cascade,
     /// Refused: the namespace hangs, visibly.
     Block,
 }
@@ -47,9 +49,10 @@ const SCOPES: [(&str, SharingScope); 2] = [
     ("Fleet", SharingScope::Fleet),
     ("PerCluster", SharingScope::PerCluster),
 ];
-const DELETIONS: [(&str, NamespaceDeletion); 3] = [
+const DELETIONS: [(&str, NamespaceDeletion); 4] = [
     ("Detach", NamespaceDeletion::Detach),
     ("HomeOnly", NamespaceDeletion::HomeOnly),
+    ("Cascade", NamespaceDeletion::Cascade),
     ("Block", NamespaceDeletion::Block),
 ];
 const OWNERS: [(&str, OwnerReferences); 2] = [
@@ -81,6 +84,12 @@ impl Sharing {
             errors.push(FieldError::forbidden(
                 &path.child("namespaceDeletion"),
                 "HomeOnly needs the scope PerCluster: objects of a fleet kind have no home cluster",
+            ));
+        }
+        if !fleet && deletion == Some(NamespaceDeletion::Cascade) {
+            errors.push(FieldError::forbidden(
+                &path.child("namespaceDeletion"),
+                "Cascade needs the scope Fleet: a cluster's own objects go with its own namespace, which is HomeOnly",
             ));
         }
         if fleet && owners == Some(OwnerReferences::LocalAllowed) {

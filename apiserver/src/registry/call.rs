@@ -94,7 +94,8 @@ impl<'r> Call<'r> {
         }
         match self.registry.guard.judge(self.request, &self.live.resource) {
             Verdict::Pass => {}
-            Verdict::NothingThere => return self.nothing_there(),
+            Verdict::Leaves => return self.leave(),
+            Verdict::TakesHome { sure } => return self.take_home(sure).await,
             Verdict::Refused(why) => {
                 return Err(Status::forbidden(&self.group_resource(), &self.name, why));
             }
@@ -126,25 +127,6 @@ impl<'r> Call<'r> {
             },
             (_, Some(_)) => Err(Status::not_found(&self.group_resource(), &self.name)),
             (verb, None) => Err(self.not_allowed(verb)),
-        }
-    }
-
-    /// What a cluster that leaves a namespace gets: success, and an empty list.
-    pub(super) fn nothing_there(&self) -> Answer {
-        let revision = self.live.cache.revision();
-        match self.request.verb {
-            Verb::Delete => {
-                let body =
-                    helium_apimachinery::status::deleted(&self.group_resource(), &self.name, "");
-                render::document(StatusCode::OK, self.output.encoding, &body)
-            }
-            _ => {
-                let meta = render::ListMeta {
-                    revision,
-                    ..render::ListMeta::default()
-                };
-                render::list(self.output, &self.view, &[], &meta)
-            }
         }
     }
 

@@ -19,7 +19,7 @@ use crate::members;
 use crate::storage::Written;
 
 /// Says through which cluster an object was last written. Set by the server, whatever clients send.
-pub(super) const ORIGIN: &str = "helium.dev/origin-cluster";
+pub(crate) const ORIGIN: &str = "helium.dev/origin-cluster";
 /// How often another name is made up when a generated one is taken.
 const NAME_ATTEMPTS: usize = 8;
 
@@ -90,6 +90,7 @@ impl Call<'_> {
             let existing = self.read_stored(&relative).await?;
             return Ok(existing.map_or(Ok(None), |existing| Err(Some(existing))));
         }
+        self.come_back().await?;
         let value = self.live.encode(&self.view.to_storage(object.clone()));
         let along = self.alongside(fence, self.term_change(None, Some(object)));
         match self
@@ -187,7 +188,9 @@ impl Call<'_> {
         match self.live.resource.special {
             Special::Definition | Special::CustomResourceDefinition => {
                 match definitions::admit(object, old) {
-                    Ok(()) => self.warn(definitions::warnings(object, old)),
+                    Ok(()) => {
+                        self.warn(definitions::warnings(object, old, self.fleet_has_members()))
+                    }
                     Err(found) => errors.append(found),
                 }
             }
@@ -211,6 +214,10 @@ impl Call<'_> {
             return Ok(());
         }
         Err(Status::invalid(&self.group_kind(), object.name(), &errors))
+    }
+
+    fn fleet_has_members(&self) -> bool {
+        self.registry.members.roster().active().next().is_some()
     }
 
     /// Writes the origin of the write into the object (R4).

@@ -81,7 +81,7 @@ impl Call<'_> {
         render::list(self.output, &self.view, &items, &meta)
     }
 
-    fn delete_options(&self) -> Result<DeleteOptions> {
+    pub(super) fn delete_options(&self) -> Result<DeleteOptions> {
         if self.request.body.is_empty() {
             return DeleteOptions::from_request(&self.query, None);
         }

@@ -60,6 +60,11 @@ impl From<Error> for Status {
     }
 }
 
+/// A store that is known to be down.
+pub(super) fn unreachable() -> Status {
+    Status::service_unavailable(UNREACHABLE).with_retry_after(RETRY_AFTER)
+}
+
 /// A cache that can't answer yet.
 pub(super) fn unready(unready: Unready) -> Status {
     match unready {

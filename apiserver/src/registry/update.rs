@@ -221,6 +221,7 @@ impl Call<'_> {
                 (object, from.revision)
             }
             Next::Put(object, fence) => {
+                self.come_back().await?;
                 let value = self.live.encode(&self.view.to_storage(object.clone()));
                 let change = self.term_change(Some(&from.stored), Some(&object));
                 let along = self.alongside(fence.as_ref(), change);

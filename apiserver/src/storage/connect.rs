@@ -90,6 +90,11 @@ impl Endpoints {
         }
     }
 
+    /// Whether the last call got no answer from anybody.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
+    }
+
     /// How often a call may be tried: every endpoint once, and the first again, whose connection may only
     /// have been stale.
     pub(super) fn attempts(&self) -> usize {

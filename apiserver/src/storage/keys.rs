@@ -2,7 +2,8 @@
 //!
 //! `<prefix>/<group>/<resource>/[<cluster>/][<namespace>/]<name>`: the cluster's segment is there for
 //! kinds that every cluster has its own objects of, the namespace's for namespaced kinds. Outside
-//! of it are `<prefix>/helium.dev/terms/<namespace>/<lease>`, written with leases, `<prefix>/health`, which is only read, and `compact_rev_key`, which
+//! of it are `<prefix>/helium.dev/terms/<namespace>/<lease>`, written with leases, `<prefix>/helium.dev/departures/<namespace>/<cluster>` and
+//! `<prefix>/helium.dev/returns`, which say who has left a namespace, `<prefix>/health`, which is only read, and `compact_rev_key`, which
 //! every API server on one etcd shares by that very name.
 
 /// The key that API servers coordinate compaction through.
@@ -42,6 +43,18 @@ impl Keyspace {
     pub fn term(&self, namespace: &str, lease: &str) -> String {
         let root = &self.root;
         format!("{root}/helium.dev/terms/{namespace}/{lease}")
+    }
+
+    /// Which clusters have left which namespaces: `<namespace>/<cluster>`. `helium.dev` has no resource `departures`.
+    #[must_use]
+    pub fn departures(&self) -> Prefix {
+        Prefix(format!("{}/helium.dev/departures/", self.root))
+    }
+
+    /// The key that changes whenever a departure is withdrawn.
+    #[must_use]
+    pub fn returns(&self) -> String {
+        format!("{}/helium.dev/returns", self.root)
     }
 
     /// The key that health checks read. Nobody writes it.

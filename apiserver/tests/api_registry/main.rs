@@ -7,6 +7,7 @@ mod bad_input;
 mod crud;
 mod custom_resource_definitions;
 mod definitions;
+mod departures;
 mod detached;
 mod events;
 mod guards;

@@ -176,7 +176,7 @@ fn sharing_schema() -> Value {
         "properties": {
             "scope": text("Fleet: one set of objects for all clusters. PerCluster: each has its own."),
             "namespaceDeletion":
-                text("What happens when a cluster deletes a namespace: Detach, HomeOnly or Block."),
+                text("What happens when a cluster deletes a namespace: Detach, HomeOnly, Cascade or Block."),
             "ownerReferences": text("Which owners objects may have: SharedOnly or LocalAllowed."),
             "clusters": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
         },
