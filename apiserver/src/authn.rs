@@ -249,6 +249,12 @@ impl Authenticator {
         Err(Rejection::Unauthorized(wrong))
     }
 
+    /// Whether a connection is a front proxy's: its certificate chains to the front-proxy authority, whatever its name.
+    #[must_use]
+    pub fn is_front_proxy(&self, peer: &Peer) -> bool {
+        self.proxy.load().is_some() && peer.verified(&self.cas, REQUEST_HEADER_CA).is_some()
+    }
+
     /// The headers that a front proxy's settings name, for tests and diagnostics.
     #[must_use]
     pub fn front_proxy_configured(&self) -> bool {

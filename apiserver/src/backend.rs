@@ -45,6 +45,12 @@ pub trait Backend: Send + Sync + 'static {
     /// body is dropped.
     async fn handle(&self, request: ApiRequest) -> Response<Body>;
 
+    /// Answers a request to join the fleet, whose body it is; nobody was authenticated. Where nobody can join, the path
+    /// means nothing.
+    async fn join(&self, _body: Bytes) -> Response<Body> {
+        crate::handler::respond::page_not_found()
+    }
+
     /// Whether everything that the server will serve is installed. While false, the server answers
     /// 503 for all but health. Once true it stays true.
     fn is_started(&self) -> bool;

@@ -3,7 +3,7 @@
 //! 1. classify (verb, resource), give it an audit id, count it
 //! 2. catch panics: a request that panics is a 500, the server goes on (invariant S5)
 //! 3. set the deadline; of a long-running request only the head has one
-//! 4. authenticate; remove credentials and identity headers (S3)
+//! 4. authenticate (but for a request to [`join`] the fleet, whose token is its credential); remove credentials and identity headers (S3)
 //! 5. take a place among those in flight; members of `system:masters` need none
 //! 6. authorize (S4)
 //! 7. what is behind a control plane ([`proxy`]) is asked again, from 5 on, as what it is
@@ -15,6 +15,7 @@
 pub(crate) mod accept;
 mod finish;
 mod inflight;
+mod join;
 mod pretty;
 mod proxy;
 pub(crate) mod respond;
@@ -47,6 +48,7 @@ use crate::definitions::Catalog;
 use crate::discovery::{self, Audience, Library};
 use crate::duration;
 use crate::health::Health;
+use crate::members::join::gate::Gate;
 use crate::metrics::Metrics;
 use crate::request_info::{RequestInfo, ResourceTarget, Verb, query_values};
 use crate::version;
@@ -79,6 +81,7 @@ pub(crate) struct Handler {
     pub(crate) exposition: Arc<Mutex<MetricsRegistry>>,
     pub(crate) limits: Limits,
     pub(crate) inflight: InFlightPlaces,
+    pub(crate) join: Gate,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -192,6 +195,9 @@ impl Handler {
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
+        if join::is_join(&head.info.path) {
+            return self.answer_join(peer, &head, body).await;
+        }
         let identity = self.authenticate(peer, &mut head).await?;
         let _place = self.enter(&identity, head.info)?;
         let catalog = self.catalog.catalog();
@@ -299,7 +305,7 @@ impl Handler {
             let action = head.method.as_str().to_ascii_lowercase();
             return Err(Status::method_not_allowed(&resource, &action));
         }
-        let body = self.read(body).await?;
+        let body = self.read(body, self.limits.max_body_bytes).await?;
         if !self.backend.is_started() {
             return Ok(respond::starting());
         }
@@ -316,12 +322,11 @@ impl Handler {
     }
 
     /// Reads the whole body, but not more than is allowed.
-    async fn read<B>(&self, body: B) -> Result<Bytes, Status>
+    async fn read<B>(&self, body: B, limit: usize) -> Result<Bytes, Status>
     where
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        let limit = self.limits.max_body_bytes;
         let body = std::pin::pin!(Limited::new(body, limit));
         match body.collect().await {
             Ok(collected) => Ok(collected.to_bytes()),

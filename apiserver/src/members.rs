@@ -14,11 +14,12 @@
 //! - **M4** A cluster that is shut out is *detached*, not broken: discovery and health go on, its namespaces can be
 //!   deleted, its garbage collector deletes nothing, and everything else is refused with the reason.
 //!
-//! What they will not do: judge certificates (the store's servers do that when a connection is made), or change
+//! How a cluster joins is [`join`]'s. What they will not do: judge certificates (the store's servers do that when a connection is made), or change
 //! anything in a cluster.
 
 mod authorities;
 pub mod identity;
+pub(crate) mod join;
 mod roster;
 pub mod rules;
 pub mod tokens;
@@ -99,9 +100,7 @@ impl Members {
         let cluster = &self.shared.cluster;
         match roster.standing(cluster) {
             Standing::Unknown | Standing::Open | Standing::Member => None,
-            Standing::Revoked { reason } if reason.is_empty() => {
-                Some(format!("cluster {cluster} was revoked"))
-            }
+            Standing::Revoked { reason: "" } => Some(format!("cluster {cluster} was revoked")),
             Standing::Revoked { reason } => {
                 Some(format!("cluster {cluster} was revoked: {reason}"))
             }

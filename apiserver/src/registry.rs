@@ -27,6 +27,7 @@ mod detached;
 mod error;
 mod fence;
 mod implied;
+mod join;
 mod leave;
 mod live;
 mod member;
@@ -46,6 +47,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use bytes::Bytes;
 use helium_apimachinery::{ErrorList, Status};
 use http::Response;
 use tokio_util::sync::CancellationToken;
@@ -347,6 +349,12 @@ impl Backend for Registry {
             Err(status) => Some(status),
         };
         unknown.map_or_else(error::unknown_path, |status| error::response(&status))
+    }
+
+    async fn join(&self, body: Bytes) -> Response<Body> {
+        self.answer_join(&body)
+            .await
+            .unwrap_or_else(|status| error::response(&status))
     }
 
     fn is_started(&self) -> bool {

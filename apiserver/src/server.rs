@@ -41,6 +41,7 @@ use crate::discovery::Library;
 use crate::handler::{CatalogSource, Handler, InFlightPlaces};
 use crate::health::{Counts, Health};
 use crate::host::HostError;
+use crate::members::join::gate::Gate;
 use crate::metrics::Metrics;
 use crate::registry::{self, Registry};
 
@@ -202,6 +203,7 @@ impl Server {
             metrics,
             exposition: Arc::new(Mutex::new(parts.metrics)),
             inflight: InFlightPlaces::from(&config.limits),
+            join: Gate::default(),
             limits: config.limits.clone(),
             shutdown: shutdown.clone(),
         });

@@ -100,12 +100,11 @@ impl Roster {
         self.members.get(cluster)
     }
 
-    /// The names of those that take part: neither revoked nor leaving.
-    pub fn active(&self) -> impl Iterator<Item = &str> {
+    /// Those that take part: neither revoked nor leaving.
+    pub fn active(&self) -> impl Iterator<Item = &Member> {
         self.members
             .values()
             .filter(|member| member.revoked.is_none() && !member.leaving)
-            .map(|member| member.cluster.as_str())
     }
 
     /// What a cluster is to the fleet. A revocation counts in an open fleet too.

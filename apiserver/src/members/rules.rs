@@ -101,18 +101,30 @@ fn check_authorities(
             ),
         ));
     }
-    for (why, _) in unusable(name, new, fleet) {
+    for Unusable { why, .. } in unusable(name, new, fleet) {
         // Without the value, which may be a key.
         errors.push(FieldError::new(ErrorKind::Invalid, &path, None, why));
     }
     true
 }
 
-/// Why a text can't be a cluster's authorities, and whether only because another member has them.
-pub(super) fn unusable(cluster: &str, pem: &str, fleet: &Roster) -> Vec<(String, bool)> {
+/// Why a text can't be a cluster's authorities.
+pub(super) struct Unusable {
+    pub(super) why: String,
+    /// Whether only because another member has them.
+    pub(super) taken: bool,
+}
+
+/// Why a text can't be a cluster's authorities, if it can't.
+pub(super) fn unusable(cluster: &str, pem: &str, fleet: &Roster) -> Vec<Unusable> {
     let parsed = match authorities::parse(pem) {
         Ok(parsed) => parsed,
-        Err(error) => return vec![(error.to_string(), false)],
+        Err(error) => {
+            return vec![Unusable {
+                why: error.to_string(),
+                taken: false,
+            }];
+        }
     };
     let others = || fleet.members().values().filter(|m| m.cluster != cluster);
     parsed
@@ -123,9 +135,14 @@ pub(super) fn unusable(cluster: &str, pem: &str, fleet: &Roster) -> Vec<(String,
                 "the authority {} is member {}'s already: every cluster has authorities of its own",
                 authority.subject, other.cluster
             );
-            Some((why, true))
+            Some(Unusable { why, taken: true })
         })
         .collect()
+}
+
+/// The authorities that a member lists.
+pub(super) fn authorities_of(object: &Object) -> &str {
+    spec_text(object, "certificateAuthorities")
 }
 
 fn check_revocation(
