@@ -178,16 +178,13 @@ pub(crate) fn name_taken(cluster: &str) -> String {
 pub(crate) fn answer(member: &Object, roster: &Roster) -> Value {
     let (cluster, authorities) = (member.name(), rules::authorities_of(member));
     let mut trust: Vec<(&str, &str)> = roster
-        .active()
+        .taking_part()
         .map(|other| (other.cluster.as_str(), other.authorities.as_str()))
         .filter(|(_, authorities)| !authorities.is_empty())
         .collect();
     trust.push((cluster, authorities));
     trust.sort_unstable();
-    let mut clusters: Vec<&str> = roster
-        .active()
-        .map(|other| other.cluster.as_str())
-        .collect();
+    let mut clusters: Vec<&str> = roster.active().collect();
     clusters.push(cluster);
     clusters.sort_unstable();
     let trust: Vec<Value> = trust

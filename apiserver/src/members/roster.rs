@@ -100,8 +100,13 @@ impl Roster {
         self.members.get(cluster)
     }
 
+    /// The names of those that take part: neither revoked nor leaving.
+    pub fn active(&self) -> impl Iterator<Item = &str> {
+        self.taking_part().map(|member| member.cluster.as_str())
+    }
+
     /// Those that take part: neither revoked nor leaving.
-    pub fn active(&self) -> impl Iterator<Item = &Member> {
+    pub fn taking_part(&self) -> impl Iterator<Item = &Member> {
         self.members
             .values()
             .filter(|member| member.revoked.is_none() && !member.leaving)
