@@ -41,6 +41,7 @@ mod link;
 mod parameters;
 mod place;
 mod pool;
+pub mod roles;
 mod schema;
 mod tls;
 #[cfg(test)]

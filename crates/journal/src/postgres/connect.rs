@@ -159,6 +159,28 @@ impl Connector {
         Ok(opened)
     }
 
+    /// Connects to one host alone, as the same user of the same database.
+    pub(super) async fn open_host(&self, host: &str, port: u16) -> Result<Opened> {
+        const ACTION: &str = "connecting to a node of the database";
+        let mut config = Config::new();
+        config.host(host).port(port);
+        if let Some(user) = self.config.get_user() {
+            config.user(user);
+        }
+        if let Some(password) = self.config.get_password() {
+            config.password(password);
+        }
+        if let Some(database) = self.config.get_dbname() {
+            config.dbname(database);
+        }
+        config.ssl_mode(self.config.get_ssl_mode());
+        config.connect_timeout(self.timeout);
+        let opened = tokio::time::timeout(self.timeout, self.dial(&config)).await;
+        let opened =
+            opened.map_err(|_| Error::new(ACTION, ErrorKind::Unreachable).determinate())?;
+        opened.map_err(|error| connect_error(ACTION, error))
+    }
+
     /// Ends all connections and waits for their tasks.
     pub(super) async fn close(&self) {
         self.cancel.cancel();

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use helium_testkit::Postgres;
 
 use super::connect::SESSION;
+use super::roles::text as roles_text;
 use super::{PostgresJournal, PostgresParameters, checkpoint, entries, facts, schema};
 use crate::{Journal, Options, TlsFiles};
 
@@ -51,6 +52,33 @@ const STATEMENTS: &[(&str, &str)] = &[
 fn statements_are_as_reviewed() {
     let mut text = String::new();
     for (name, statement) in STATEMENTS {
+        writeln!(text, "-- {name}\n{statement};").unwrap();
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn statements_of_roles_are_as_reviewed() {
+    let mut text = String::new();
+    for grant in roles_text::GRANTS {
+        writeln!(text, "{grant};").unwrap();
+    }
+    for (name, statement) in [
+        ("create", roles_text::create("helium_eu-1")),
+        ("join", roles_text::join_group("helium_eu-1")),
+        (
+            "let in",
+            roles_text::let_in("helium_eu-1", "SCRAM-SHA-256$…"),
+        ),
+        ("shut out", roles_text::may_login("helium_eu-1", false)),
+        ("leave", roles_text::leave_group("helium_eu-1")),
+        ("drop", roles_text::drop_role("helium_eu-1")),
+        ("exists", roles_text::ROLE_EXISTS.to_owned()),
+        ("is strong", roles_text::ROLE_IS_STRONG.to_owned()),
+        ("reach", roles_text::REACH.to_owned()),
+        ("end sessions", roles_text::END_SESSIONS.to_owned()),
+        ("nodes, YugabyteDB", roles_text::YUGABYTE_NODES.to_owned()),
+    ] {
         writeln!(text, "-- {name}\n{statement};").unwrap();
     }
     insta::assert_snapshot!(text);

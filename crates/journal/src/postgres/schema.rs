@@ -100,8 +100,37 @@ pub(super) async fn migrate(server: &Opened) -> Result<()> {
                 let millis = rand::rng().random_range(5..50);
                 tokio::time::sleep(Duration::from_millis(millis)).await;
             }
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                let detail = not_allowed(server, newest).await;
+                return Err(Error::new(ACTION, ErrorKind::Denied)
+                    .determinate()
+                    .with_detail(detail)
+                    .with_source(error));
+            }
             Err(error) => return Err(statement_error(ACTION, error)),
         }
+    }
+}
+
+/// Why a role could not bring the schema up to date, and what helps.
+async fn not_allowed(server: &Opened, newest: i32) -> String {
+    let exists = server.client.query_one(VERSION_EXISTS, &[]).await;
+    let exists = exists.and_then(|row| row.try_get::<_, bool>(0));
+    if !matches!(exists, Ok(true)) {
+        return "Helium's tables are missing here, and this role may not make them: let an \
+                administrator create the member's role again, which makes them, or start once with \
+                a role that may"
+            .to_owned();
+    }
+    let found = server.client.query_one(VERSION_READ, &[]).await;
+    match found.and_then(|row| row.try_get::<_, i32>(0)) {
+        Ok(found) => format!(
+            "schema version {found} is older than this program's {newest}, and this role may not \
+             change it: start this version once with the role that owns the tables"
+        ),
+        Err(_) => "this role may not read Helium's tables: it is no member of helium_member (any \
+                   more)"
+            .to_owned(),
     }
 }
 
