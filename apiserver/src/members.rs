@@ -14,10 +14,11 @@
 //! - **M4** A cluster that is shut out is *detached*, not broken: discovery and health go on, its namespaces can be
 //!   deleted, its garbage collector deletes nothing, and everything else is refused with the reason.
 //!
-//! How a cluster joins is [`join`]'s. What they will not do: judge certificates (the store's servers do that when a connection is made), or change
+//! How a cluster joins is [`join`]'s, what becomes of it when it leaves [`cleanup`]'s. What they will not do: judge certificates (the store's servers do that when a connection is made), or change
 //! anything in a cluster.
 
 mod authorities;
+pub(crate) mod cleanup;
 pub mod identity;
 pub(crate) mod join;
 mod roster;

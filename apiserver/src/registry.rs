@@ -58,8 +58,9 @@ use crate::cache::{Cache, WindowLimits};
 use crate::config::Config;
 use crate::definitions::builtin::{self, CONTROL_PLANES, DEFINITIONS, HELIUM_GROUP, MEMBERS};
 use crate::definitions::{Catalog, Controller, LastKnown, Resource};
-use crate::departures::{Cascade, Departures};
+use crate::departures::{Cascade, Departures, KindsSource};
 use crate::guard::Guard;
+use crate::members::cleanup::Cleanup;
 use crate::members::{Members, identity};
 use crate::storage::{self, Expiry, Store};
 use call::Call;
@@ -152,6 +153,9 @@ impl Registry {
             registry
                 .tasks
                 .spawn(members.follow(cache, shutdown.clone()));
+            let cleanup =
+                Cleanup::new(store.clone(), live.cache.clone(), Self::kinds_of(&registry));
+            registry.tasks.spawn(cleanup.run(shutdown.clone()));
         }
         if let Some(live) = registry.find(HELIUM_GROUP, CONTROL_PLANES) {
             let (store, stop) = (store.clone(), shutdown.clone());
@@ -160,12 +164,7 @@ impl Registry {
                 control_plane::ensure(store, &live, &cluster, stop).await;
             });
         }
-        let weak = Arc::downgrade(&registry);
-        let kinds = Box::new(move || {
-            Weak::upgrade(&weak)
-                .map(|registry| registry.catalog().resources().to_vec())
-                .unwrap_or_default()
-        });
+        let kinds = Self::kinds_of(&registry);
         let cascade = Cascade::new(
             registry.departures.clone(),
             registry.members.clone(),
@@ -178,6 +177,16 @@ impl Registry {
             .tasks
             .spawn(storage::run_compactor(store, interval, shutdown));
         Ok(registry)
+    }
+
+    /// Tells which kinds are served, for tasks that must not keep the registry.
+    fn kinds_of(registry: &Arc<Self>) -> KindsSource {
+        let weak = Arc::downgrade(registry);
+        Box::new(move || {
+            Weak::upgrade(&weak)
+                .map(|registry| registry.catalog().resources().to_vec())
+                .unwrap_or_default()
+        })
     }
 
     /// What is served right now. From memory; cheap enough to call for every request.

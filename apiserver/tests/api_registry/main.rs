@@ -12,6 +12,7 @@ mod detached;
 mod events;
 mod guards;
 mod leases;
+mod leaving;
 mod lists;
 mod members;
 mod outages;
