@@ -47,11 +47,13 @@ pub mod version;
 
 // Registry half.
 pub mod cache;
+pub mod coordinator;
 pub mod definitions;
 pub mod departures;
 pub mod guard;
 pub mod members;
 pub mod namespaces;
+mod origin;
 pub mod registry;
 pub mod state_file;
 pub mod storage;

@@ -18,7 +18,9 @@
 //! What it will not do: authorise, limit, or time requests out (the server half does), apply server-side, or merge
 //! strategically.
 
+mod act;
 mod call;
+mod candidate;
 mod collection;
 mod control_plane;
 mod create;
@@ -56,7 +58,10 @@ use tokio_util::task::TaskTracker;
 use crate::backend::{ApiRequest, Backend, Body};
 use crate::cache::{Cache, WindowLimits};
 use crate::config::Config;
-use crate::definitions::builtin::{self, CONTROL_PLANES, DEFINITIONS, HELIUM_GROUP, MEMBERS};
+use crate::coordinator::{self, Coordinator};
+use crate::definitions::builtin::{
+    self, CONTROL_PLANES, DEFINITIONS, HELIUM_GROUP, LEASE_CANDIDATES, LEASE_GROUP, LEASES, MEMBERS,
+};
 use crate::definitions::{Catalog, Controller, LastKnown, Resource};
 use crate::departures::{Cascade, Departures, KindsSource};
 use crate::guard::Guard;
@@ -64,7 +69,6 @@ use crate::members::cleanup::Cleanup;
 use crate::members::{Members, identity};
 use crate::storage::{self, Expiry, Store};
 use call::Call;
-pub(crate) use create::ORIGIN;
 use live::Live;
 
 /// How long a request waits for a cache that is being filled or that has to catch up.
@@ -172,6 +176,7 @@ impl Registry {
             registry.changes.subscribe(),
         );
         registry.tasks.spawn(cascade.run(shutdown.clone()));
+        registry.coordinate(&shutdown);
         let interval = config.store.compaction_interval;
         registry
             .tasks
@@ -187,6 +192,19 @@ impl Registry {
                 .map(|registry| registry.catalog().resources().to_vec())
                 .unwrap_or_default()
         })
+    }
+
+    /// Starts to pick holders among the candidates of leases.
+    fn coordinate(self: &Arc<Self>, shutdown: &CancellationToken) {
+        let cache = |plural| {
+            self.find(LEASE_GROUP, plural)
+                .map(|live| live.cache.clone())
+        };
+        if let (Some(leases), Some(candidates)) = (cache(LEASES), cache(LEASE_CANDIDATES)) {
+            let writer = Arc::clone(self) as Arc<dyn coordinator::Writer>;
+            let coordinator = Coordinator::new(Arc::downgrade(&writer), leases, candidates);
+            self.tasks.spawn(coordinator.run(shutdown.clone()));
+        }
     }
 
     /// What is served right now. From memory; cheap enough to call for every request.

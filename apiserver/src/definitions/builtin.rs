@@ -5,6 +5,7 @@ mod custom_resource_definitions;
 mod definitions;
 mod events;
 mod join_tokens;
+mod lease_candidates;
 mod members;
 mod namespaces;
 mod schema;
@@ -27,6 +28,10 @@ pub const HELIUM_GROUP: &str = "helium.dev";
 pub const LEASE_GROUP: &str = "coordination.helium.dev";
 /// Group of leases as unmodified clients know it.
 pub const KUBERNETES_LEASE_GROUP: &str = "coordination.k8s.io";
+/// Plural name of the leases.
+pub const LEASES: &str = "leases";
+/// Plural name of those who stand for them.
+pub const LEASE_CANDIDATES: &str = "leasecandidates";
 /// Plural name of the definitions.
 pub const DEFINITIONS: &str = "sharedresourcedefinitions";
 /// Kind of the definitions.
@@ -94,6 +99,7 @@ pub fn resources(serve_namespaces: bool) -> Result<Vec<Arc<Resource>>, ErrorList
             Special::Lease,
         ),
     ];
+    resources.extend(lease_candidates::lease_candidates());
     resources.extend(events::events());
     if serve_namespaces {
         resources.push(builtin(

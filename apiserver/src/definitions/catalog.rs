@@ -31,6 +31,8 @@ pub enum Special {
     CustomResourceDefinition,
     /// A `Lease`.
     Lease,
+    /// A `LeaseCandidate`: belongs to the cluster that it came from.
+    LeaseCandidate,
     /// An `Event`, in one of its two views: goes by itself.
     Event,
     /// A `ControlPlane`: made by the server, and led into by its subresource `proxy`.

@@ -19,7 +19,7 @@ use super::{Departures, Shared};
 use crate::definitions::builtin::{HELIUM_GROUP, MEMBERS};
 use crate::definitions::{NamespaceDeletion, Resource, remove_stored};
 use crate::members::{Members, Roster};
-use crate::registry::ORIGIN;
+use crate::origin::ORIGIN;
 use crate::storage::{Alongside, Record, Result, Store, codec};
 
 /// Time between the last departure and the deletion.

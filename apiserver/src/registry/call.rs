@@ -26,6 +26,8 @@ pub(super) type Answer = Result<Response<Body>, Status>;
 pub(super) struct Call<'r> {
     pub(super) registry: &'r Registry,
     pub(super) request: &'r ApiRequest,
+    /// The cluster that the request comes through, or that the server acts for.
+    pub(super) origin: &'r str,
     pub(super) live: Arc<Live>,
     pub(super) view: Arc<View>,
     pub(super) query: Query,
@@ -77,6 +79,7 @@ impl<'r> Call<'r> {
         Ok(Some(Self {
             registry,
             request,
+            origin: &registry.cluster,
             live,
             view,
             query,

@@ -5,7 +5,7 @@ use helium_apimachinery::meta::Object;
 use helium_apimachinery::metadata_rules::{self, CreateContext};
 use helium_apimachinery::options::{FieldValidation, WriteOptions};
 use helium_apimachinery::status::Result;
-use helium_apimachinery::{Status, event, json, lease, unknown};
+use helium_apimachinery::{Status, event, json, lease, lease_candidate, names, unknown};
 use http::{StatusCode, header};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -16,10 +16,9 @@ use super::error;
 use super::fence::Fence;
 use crate::definitions::{self, Special};
 use crate::members;
+pub(super) use crate::origin::ORIGIN;
 use crate::storage::Written;
 
-/// Says through which cluster an object was last written. Set by the server, whatever clients send.
-pub(crate) const ORIGIN: &str = "helium.dev/origin-cluster";
 /// How often another name is made up when a generated one is taken.
 const NAME_ATTEMPTS: usize = 8;
 
@@ -171,7 +170,12 @@ impl Call<'_> {
     /// Checks a new object against every rule of its kind, completing it where the kind wants that.
     fn check_new(&self, object: &mut Object) -> Result<()> {
         let scope = self.live.resource.definition.scope;
-        let mut errors = metadata_rules::validate_create(object, scope);
+        let mut errors = match self.live.resource.special {
+            Special::LeaseCandidate => {
+                metadata_rules::validate_create_named(object, scope, names::config_map_key)
+            }
+            _ => metadata_rules::validate_create(object, scope),
+        };
         errors.append(self.check_owners(object, None));
         self.check_kind(object, None, errors)
     }
@@ -196,6 +200,7 @@ impl Call<'_> {
             }
             Special::Lease => errors.append(lease::validate(object)),
             Special::Event => errors.append(event::validate(object, old)),
+            Special::LeaseCandidate => errors.append(lease_candidate::validate(object, old)),
             Special::Namespace => {
                 errors.append(crate::namespaces::validate(object));
                 crate::namespaces::complete(object);
@@ -222,7 +227,7 @@ impl Call<'_> {
 
     /// Writes the origin of the write into the object (R4).
     pub(super) fn stamp(&self, object: &mut Object) {
-        set_annotation(object, ORIGIN, Some(&self.registry.cluster));
+        set_annotation(object, ORIGIN, Some(self.origin));
     }
 
     /// A failure to read something that is stored.

@@ -70,7 +70,7 @@ impl Call<'_> {
             Some(new) if lease::begins_term(old, new) => {
                 let term = json!({
                     "holder": lease::holder(new),
-                    "cluster": self.registry.cluster,
+                    "cluster": self.origin,
                 });
                 Some(Beside::Put(key, Bytes::from(term.to_string())))
             }

@@ -83,7 +83,9 @@ impl Call<'_> {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
         let family = match self.live.resource.special {
-            Special::Namespace | Special::Lease | Special::Event => Family::BuiltIn,
+            Special::Namespace | Special::Lease | Special::LeaseCandidate | Special::Event => {
+                Family::BuiltIn
+            }
             _ => Family::Custom,
         };
         let kind = PatchType::from_content_type(media, family)?;
@@ -190,6 +192,7 @@ impl Call<'_> {
         let mut errors = metadata_rules::validate_update(&new, &old);
         errors.append(self.check_owners(&new, Some(&old)));
         self.check_kind(&mut new, Some(&old), errors)?;
+        self.check_candidate(&new, &old)?;
         self.check_collector_update(&old, &new).await?;
         self.warn(metadata_rules::warnings(&new, Some(&old)));
         if metadata_rules::completes_deletion(&new) {
@@ -198,7 +201,9 @@ impl Call<'_> {
         if metadata_rules::is_no_op(&new, &old) {
             return Ok(Next::Same(old.into_owned(), fence));
         }
-        self.stamp(&mut new);
+        if !self.keeps_origin() {
+            self.stamp(&mut new);
+        }
         Ok(Next::Put(new, fence))
     }
 

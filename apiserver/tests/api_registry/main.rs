@@ -9,6 +9,7 @@ mod custom_resource_definitions;
 mod definitions;
 mod departures;
 mod detached;
+mod elections;
 mod events;
 mod guards;
 mod leases;

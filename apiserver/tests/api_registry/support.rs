@@ -341,6 +341,11 @@ impl Events {
         waited.await.expect("an event in time")
     }
 
+    /// The next event, however long it takes.
+    pub(crate) async fn next_ever(&mut self) -> Option<Value> {
+        self.next_unbounded().await
+    }
+
     async fn next_unbounded(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {

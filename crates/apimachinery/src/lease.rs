@@ -131,9 +131,14 @@ pub fn begins_term(old: Option<&Object>, new: &Object) -> bool {
     let Some(old) = old else {
         return true;
     };
+    // Clients write a time that they don't know as null, or not at all.
+    let said = |lease: &Object, field| {
+        let value = lease.get_path(&["spec", field]).cloned();
+        value.filter(|value| !value.is_null())
+    };
     ["holderIdentity", "acquireTime", "leaseTransitions"]
         .into_iter()
-        .any(|field| old.get_path(&["spec", field]) != new.get_path(&["spec", field]))
+        .any(|field| said(old, field) != said(new, field))
 }
 
 /// What is wrong with a lease beyond its schema.
@@ -204,6 +209,13 @@ mod tests {
         assert!(begins_term(None, &mine) && begins_term(Some(&free), &mine));
         assert!(!begins_term(Some(&mine), &renewed));
         assert!(!begins_term(None, &free) && !begins_term(Some(&mine), &free));
+        let mut unsaid = held("a", "", 1);
+        unsaid.with_value_mut(|value| value["spec"]["acquireTime"] = Value::Null);
+        let mut absent = unsaid.clone();
+        absent.with_value_mut(|value| {
+            value["spec"].as_object_mut().unwrap().remove("acquireTime");
+        });
+        assert!(!begins_term(Some(&unsaid), &absent) && !begins_term(Some(&absent), &unsaid));
         let theirs = held("b", "2026-01-01T00:00:00.000000Z", 1);
         let again = held("a", "2026-01-01T00:01:00.000000Z", 2);
         assert!(begins_term(Some(&mine), &theirs) && begins_term(Some(&mine), &again));

@@ -23,6 +23,7 @@ pub mod gvk;
 pub mod json;
 pub mod jsonpath;
 pub mod lease;
+pub mod lease_candidate;
 pub mod meta;
 pub mod metadata_rules;
 pub mod names;

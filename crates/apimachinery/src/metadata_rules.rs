@@ -21,6 +21,6 @@ pub use create::{CreateContext, NAME_TRIES, prepare_create, regenerate_name};
 pub use delete::{Deletion, check_preconditions, prepare_delete};
 pub use update::{UpdateTarget, check_identity, completes_deletion, is_no_op, prepare_update};
 pub use validate::{
-    ANNOTATIONS_MAX, dedup_owner_references, validate_create, validate_embedded, validate_update,
-    warnings,
+    ANNOTATIONS_MAX, dedup_owner_references, validate_create, validate_create_named,
+    validate_embedded, validate_update, warnings,
 };

@@ -154,6 +154,26 @@ pub fn qualified_name(text: &str) -> Vec<String> {
     messages
 }
 
+/// Messages for a text that can't be the key of a ConfigMap, which is also the rule for the names of lease candidates.
+pub fn config_map_key(text: &str) -> Vec<String> {
+    let mut messages = Vec::new();
+    if text.len() > SUBDOMAIN_MAX {
+        messages.push(format!("must be no more than {SUBDOMAIN_MAX} bytes"));
+    }
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if text.is_empty() || !text.bytes().all(fits) {
+        messages.push(pattern_message(
+            "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
+            "[-._a-zA-Z0-9]+",
+            &["key.name", "KEY_NAME", "key-name"],
+        ));
+    }
+    if text.starts_with("..") || text == "." {
+        messages.push(format!("must not be {text:?} or start with '..'"));
+    }
+    messages
+}
+
 /// Messages for a text that isn't a label value.
 pub fn label_value(text: &str) -> Vec<String> {
     let mut messages = Vec::new();

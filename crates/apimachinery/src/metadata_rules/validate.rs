@@ -19,6 +19,15 @@ const IMMUTABLE: &str = "field is immutable";
 
 /// What is wrong with the metadata of a new object. Names must be DNS-1123 subdomains.
 pub fn validate_create(object: &Object, scope: Scope) -> ErrorList {
+    validate_create_named(object, scope, names::dns1123_subdomain)
+}
+
+/// [`validate_create`] for a kind whose names have another rule.
+pub fn validate_create_named(
+    object: &Object,
+    scope: Scope,
+    name_rule: fn(&str) -> Vec<String>,
+) -> ErrorList {
     let mut errors = ErrorList::new();
     let generate_name = object.generate_name();
     if !generate_name.is_empty() {
@@ -28,11 +37,7 @@ pub fn validate_create(object: &Object, scope: Scope) -> ErrorList {
             names::generate_name_prefix(generate_name),
         ));
     }
-    errors.append(name_errors(
-        object.name(),
-        &METADATA,
-        names::dns1123_subdomain,
-    ));
+    errors.append(name_errors(object.name(), &METADATA, name_rule));
     if scope.is_namespaced() {
         errors.append(namespace_errors(object.namespace(), &METADATA));
     } else if !object.namespace().is_empty() {
