@@ -1,32 +1,54 @@
 //! The program: flags, log, clients, election, controllers, signals.
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
 use helium_telemetry::{Chain, logging, metrics};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::agent::{Agent, Settings};
+use crate::ca::{CaError, CaFile};
 use crate::election::Election;
 use crate::endpoint::DEFAULT_NAMESPACE;
 use crate::metrics::Metrics;
-use crate::options::{ElectionFlags, Observability, Options, RegistrarFlags};
+use crate::options::{
+    ElectionFlags, MembershipFlags, Observability, Options, RegistrarFlags, Task,
+};
 use crate::probe::{Probe, Readiness};
-use crate::registrar::{CaFile, Registrar, Settings};
+use crate::{membership, registrar, uninstall};
 
 /// Runs `helium-agent` until it is told to stop. Exit code 0 after a clean stop, 1 on an error, 2 on bad flags.
 #[must_use]
 pub fn main() -> ExitCode {
     helium_tls::install_provider();
-    match run(Options::parse()) {
+    let done = match Task::parse(std::env::args_os()) {
+        Ok(Task::Run(options)) => run(*options),
+        Ok(Task::Uninstall(flags)) => remove(flags),
+        // Prints it and ends: with 0 if help was asked for, with 2 else.
+        Err(error) => error.exit(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", Chain(&*error));
             ExitCode::FAILURE
         }
+    }
+}
+
+#[tokio::main]
+async fn remove(flags: uninstall::Uninstall) -> Result<(), Box<dyn Error>> {
+    Ok(Box::pin(uninstall::run(flags)).await?)
+}
+
+async fn open(path: Option<PathBuf>) -> Result<Option<CaFile>, CaError> {
+    match path {
+        Some(path) => CaFile::open(path).await.map(Some),
+        None => Ok(None),
     }
 }
 
@@ -38,6 +60,14 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         kubeconfig: _,
         control_plane,
         registrar: RegistrarFlags { service, ca_file },
+        service: service_flags,
+        membership:
+            MembershipFlags {
+                certificate_authority_file,
+                member_labels,
+                advertise_kubernetes_url,
+                advertise_direct_url,
+            },
         election,
         observability:
             Observability {
@@ -57,10 +87,8 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         .ok_or("no control plane is named")?;
     // Bad credentials are an error now, and a warning once it runs.
     fleet.client().await?;
-    let ca = match ca_file {
-        Some(path) => Some(CaFile::open(path).await?),
-        None => None,
-    };
+    let ca = open(ca_file).await?;
+    let authorities = open(certificate_authority_file).await?;
     let mut registry = Registry::default();
     metrics::register_process(&mut registry);
     let counters = Metrics::default();
@@ -70,10 +98,21 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     info!(cluster = %cluster_name, probes = %probe_address, "started");
 
     let settings = Settings {
-        cluster: cluster_name,
-        service,
+        membership: membership::Settings {
+            cluster: cluster_name.clone(),
+            labels: member_labels.into_iter().collect(),
+            kubernetes_url: advertise_kubernetes_url,
+            direct_url: advertise_direct_url,
+        },
+        registrar: registrar::Settings {
+            cluster: cluster_name,
+            service,
+        },
+        ca,
+        authorities,
+        backend: service_flags.backend(),
     };
-    let registrar = Registrar::new(settings, own.clone(), fleet, ca, counters.clone());
+    let agent = Agent::new(settings, own.clone(), fleet, counters.clone());
     let election = candidate(election, own, namespace);
     let stop = CancellationToken::new();
     let signalled = async {
@@ -86,7 +125,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     tokio::join!(
         signalled,
         probe.run(stop.clone()),
-        work(election, registrar, ready, counters, &stop),
+        work(election, agent, ready, counters, &stop),
     );
     info!("stopped");
     Ok(())
@@ -116,14 +155,14 @@ fn candidate(
 /// Runs the controllers: always, or while the lease is held.
 async fn work(
     election: Option<Election>,
-    mut registrar: Registrar,
+    mut agent: Agent,
     ready: Readiness,
     counters: Metrics,
     stop: &CancellationToken,
 ) {
     let Some(mut election) = election else {
         counters.leader.set(1);
-        return Box::pin(registrar.run(stop, &ready)).await;
+        return Box::pin(agent.run(stop, &ready)).await;
     };
     while election.acquire(stop, &ready).await {
         counters.leader.set(1);
@@ -132,7 +171,7 @@ async fn work(
             election.hold(&term).await;
             term.cancel();
         };
-        tokio::join!(holding, Box::pin(registrar.run(&term, &ready)));
+        tokio::join!(holding, Box::pin(agent.run(&term, &ready)));
         counters.leader.set(0);
         if stop.is_cancelled() {
             election.release().await;

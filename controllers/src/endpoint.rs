@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use helium_telemetry::Chain;
 use http::Uri;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use crate::follow::WATCH_SECONDS;
 
@@ -13,6 +16,8 @@ use crate::follow::WATCH_SECONDS;
 const CONNECT: Duration = Duration::from_secs(5);
 /// Longest silence of a server that was asked; longer than that of a watch without changes.
 const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
+/// Pause between two looks at credentials that can't be used.
+const CREDENTIALS_RETRY: Duration = Duration::from_secs(2);
 /// How often files are looked at.
 const FILES_CHECK: Duration = Duration::from_secs(5);
 /// Namespace of an agent that runs outside of its cluster.
@@ -122,6 +127,40 @@ impl Endpoint {
 }
 
 impl Endpoint {
+    /// Runs `work` with a client until stopped: anew, with another client, each time the credentials change. What is
+    /// passed to `work` beside the client tells it when to end.
+    pub(crate) async fn sessions(
+        &self,
+        stop: &CancellationToken,
+        mut work: impl AsyncFnMut(Client, CancellationToken),
+    ) {
+        while !stop.is_cancelled() {
+            match self.client().await {
+                Ok((client, _)) => {
+                    let session = stop.child_token();
+                    let renewal = async {
+                        tokio::select! {
+                            () = session.cancelled() => {}
+                            () = self.changed() => {
+                                info!("the credentials for the control plane have changed");
+                                session.cancel();
+                            }
+                        }
+                    };
+                    tokio::join!(renewal, work(client, session.clone()));
+                }
+                // They were good at the start: somebody is replacing them.
+                Err(error) => {
+                    warn!(error = %Chain(&error), "the credentials for the control plane can't be used");
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(CREDENTIALS_RETRY) => {}
+                    }
+                }
+            }
+        }
+    }
+
     /// Waits until a file that says who we are, or whom to trust, is another one than at the call: a client holds
     /// what it read when it was built.
     pub(crate) async fn changed(&self) {

@@ -5,10 +5,14 @@
 //! state: after a restart it looks at both and goes on.
 //!
 //! ```text
-//! command    flags, log, signals          options  the flags themselves
-//! endpoint   clients for the two sides    follow   list and watch into memory, kept through outages
-//! election   one active agent a cluster   probe    /healthz /readyz /metrics
-//! registrar  APIServices and ClusterRoles equal to the fleet's definitions
+//! command     flags, log, signals          options    the flags themselves
+//! endpoint    clients for the two sides    follow     list and watch into memory, kept through outages
+//! election    one active agent a cluster   probe      /healthz /readyz /metrics
+//! agent       the controllers, together    uninstall  removes what they have written
+//!
+//! registrar   APIServices and ClusterRoles equal to the fleet's definitions
+//! membership  the cluster's Member and its heartbeat; whose heartbeat is missed
+//! service     the Service that APIServices point at, where the agent keeps it
 //! ```
 //!
 //! Each controller is a folder whose core is a pure function from what was observed to what is to be done; only its
@@ -24,18 +28,23 @@
 //! What the agent will not do: carry data between clusters, speak to another cluster's API, or sit on the path of a
 //! request.
 
+mod agent;
+mod ca;
 pub mod cluster_name;
 pub mod command;
 mod election;
 mod endpoint;
 mod follow;
+mod membership;
 mod metrics;
 mod options;
 mod probe;
 pub mod registrar;
 #[cfg(test)]
 mod scripted;
+mod service;
 pub mod service_address;
+mod uninstall;
 
 pub use cluster_name::ClusterName;
 pub use service_address::ServiceAddress;

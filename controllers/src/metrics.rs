@@ -6,6 +6,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::membership::STANDINGS;
+
 /// Labels of a write.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Write {
@@ -17,6 +19,12 @@ struct Write {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Round {
     outcome: &'static str,
+}
+
+/// Labels of a standing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Stands {
+    standing: &'static str,
 }
 
 /// Counters of one agent; clones share their values.
@@ -34,6 +42,10 @@ pub(crate) struct Metrics {
     pub(crate) refused_groups: Gauge,
     writes: Family<Write, Counter>,
     rounds: Family<Round, Counter>,
+    /// Heartbeats of other clusters that this agent has missed first.
+    pub(crate) missed_heartbeats: Counter,
+    standings: Family<Stands, Gauge>,
+    heartbeats: Family<Round, Counter>,
 }
 
 impl Metrics {
@@ -67,6 +79,21 @@ impl Metrics {
         );
         registry.register("writes", "writes to the cluster", self.writes.clone());
         registry.register("rounds", "looks at everything", self.rounds.clone());
+        registry.register(
+            "missed_heartbeats",
+            "heartbeats of other clusters that this agent was the first to miss",
+            self.missed_heartbeats.clone(),
+        );
+        registry.register(
+            "standing",
+            "how the cluster stands to the fleet: 1 for what is so",
+            self.standings.clone(),
+        );
+        registry.register(
+            "heartbeats",
+            "renewals of the cluster's heartbeat",
+            self.heartbeats.clone(),
+        );
     }
 
     /// Counts a write that succeeded.
@@ -82,5 +109,19 @@ impl Metrics {
     pub(crate) fn round(&self, clean: bool) {
         let outcome = if clean { "clean" } else { "failed" };
         self.rounds.get_or_create(&Round { outcome }).inc();
+    }
+
+    /// Says how the cluster stands to the fleet.
+    pub(crate) fn stands(&self, now: &'static str) {
+        for standing in STANDINGS {
+            let gauge = self.standings.get_or_create(&Stands { standing });
+            gauge.set((standing == now).into());
+        }
+    }
+
+    /// Counts a renewal of the heartbeat.
+    pub(crate) fn heartbeat(&self, renewed: bool) {
+        let outcome = if renewed { "renewed" } else { "failed" };
+        self.heartbeats.get_or_create(&Round { outcome }).inc();
     }
 }

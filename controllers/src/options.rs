@@ -1,18 +1,53 @@
 //! The command line of `helium-agent`. Every flag can be given by an environment variable `HELIUM_AGENT_<FLAG>`.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Parser};
+use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser};
+use helium_apimachinery::names;
 use helium_telemetry::logging::Format;
 use http::Uri;
 
 use crate::cluster_name::ClusterName;
 use crate::endpoint::{Direct, Endpoint};
+use crate::service::Backend;
 use crate::service_address::ServiceAddress;
+use crate::uninstall::Uninstall;
 
 /// The client library calls every refused request an error for a person; we judge that ourselves.
 const DEFAULT_LOG: &str = "info,kube_client=off,kube_runtime=off";
+
+/// What the program is asked to do.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// Work.
+    Run(Box<Options>),
+    /// Remove what an agent has written.
+    Uninstall(Uninstall),
+}
+
+impl Task {
+    /// Reads a command line.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the help that it asks for, to be printed.
+    pub(crate) fn parse(
+        arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, clap::Error> {
+        const UNINSTALL: &str = "uninstall";
+        let mut command = Options::command()
+            .subcommand(Uninstall::augment_args(clap::Command::new(UNINSTALL)))
+            .subcommand_negates_reqs(true)
+            .args_conflicts_with_subcommands(true);
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        let task = match matches.subcommand() {
+            Some((_, matches)) => Uninstall::from_arg_matches(matches).map(Self::Uninstall),
+            None => Options::from_arg_matches(&matches).map(|options| Self::Run(Box::new(options))),
+        };
+        task.map_err(|error| error.format(&mut command))
+    }
+}
 
 /// Makes one cluster serve what the fleet shares.
 #[derive(Debug, Parser)]
@@ -28,6 +63,10 @@ pub(crate) struct Options {
     pub(crate) control_plane: ControlPlane,
     #[command(flatten)]
     pub(crate) registrar: RegistrarFlags,
+    #[command(flatten)]
+    pub(crate) service: ServiceFlags,
+    #[command(flatten)]
+    pub(crate) membership: MembershipFlags,
     #[command(flatten)]
     pub(crate) election: ElectionFlags,
     #[command(flatten)]
@@ -93,6 +132,58 @@ pub(crate) struct RegistrarFlags {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Service")]
+pub(crate) struct ServiceFlags {
+    /// Keep the Service that APIServices point at; else the installation brings it.
+    #[arg(long, env = "HELIUM_AGENT_MANAGE_SERVICE")]
+    pub(crate) manage_service: bool,
+    /// Labels of the pods that it leads to.
+    #[arg(long, value_name = "KEY=VALUE,…", value_delimiter = ',', value_parser = label,
+          default_value = "app.kubernetes.io/name=helium-apiserver", env = "HELIUM_AGENT_SERVICE_SELECTOR")]
+    pub(crate) service_selector: Vec<(String, String)>,
+    /// Port of those pods: its number, or the name that they give to it.
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value = "https",
+        env = "HELIUM_AGENT_SERVICE_TARGET_PORT"
+    )]
+    pub(crate) service_target_port: String,
+    /// Name that it leads to instead (ExternalName), for a helium-apiserver outside of the cluster.
+    #[arg(
+        long,
+        value_name = "HOST",
+        requires = "manage_service",
+        value_parser = host,
+        env = "HELIUM_AGENT_SERVICE_EXTERNAL_NAME"
+    )]
+    pub(crate) service_external_name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Membership")]
+pub(crate) struct MembershipFlags {
+    /// Authorities (PEM) that sign the certificates of the cluster's own servers, published in its Member and read again
+    /// when they change. Where the first member lists some, the fleet is closed: others must join.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HELIUM_AGENT_CERTIFICATE_AUTHORITY_FILE"
+    )]
+    pub(crate) certificate_authority_file: Option<PathBuf>,
+    /// Labels of the cluster's Member, by which clusters are selected.
+    #[arg(long, value_name = "KEY=VALUE,…", value_delimiter = ',', value_parser = label,
+          env = "HELIUM_AGENT_MEMBER_LABELS")]
+    pub(crate) member_labels: Vec<(String, String)>,
+    /// URL at which other clusters reach this one's kube-apiserver, told in its Member.
+    #[arg(long, value_name = "URL", value_parser = https, env = "HELIUM_AGENT_ADVERTISE_KUBERNETES_URL")]
+    pub(crate) advertise_kubernetes_url: Option<Uri>,
+    /// URL at which other clusters reach this one's helium-apiserver, told in its Member.
+    #[arg(long, value_name = "URL", value_parser = https, env = "HELIUM_AGENT_ADVERTISE_DIRECT_URL")]
+    pub(crate) advertise_direct_url: Option<Uri>,
+}
+
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Leader election")]
 pub(crate) struct ElectionFlags {
     /// Work only while holding a Lease in the cluster; for more than one replica.
@@ -140,7 +231,45 @@ fn https(text: &str) -> Result<Uri, String> {
         .map_err(|error| format!("{error}; write https://host:port"))?;
     match (uri.scheme_str(), uri.host()) {
         (Some("https"), Some(host)) if !host.is_empty() => Ok(uri),
-        _ => Err("write https://host:port: the agent's rights don't travel unencrypted".to_owned()),
+        _ => Err("write https://host:port: rights don't travel unencrypted".to_owned()),
+    }
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write key=value")?;
+    let wrong = [names::qualified_name(key), names::label_value(value)].concat();
+    if wrong.is_empty() {
+        Ok((key.to_owned(), value.to_owned()))
+    } else {
+        Err(wrong.join("; "))
+    }
+}
+
+fn host(text: &str) -> Result<String, String> {
+    let wrong = names::dns1123_subdomain(text);
+    if wrong.is_empty() {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("write a DNS name: {}", wrong.join("; ")))
+    }
+}
+
+impl ServiceFlags {
+    /// What the Service leads to, if the agent is to keep it.
+    pub(crate) fn backend(self) -> Option<Backend> {
+        let Self {
+            manage_service,
+            service_selector,
+            service_target_port,
+            service_external_name,
+        } = self;
+        manage_service.then(|| match service_external_name {
+            Some(name) => Backend::Name(name),
+            None => Backend::Pods {
+                selector: service_selector.into_iter().collect(),
+                port: service_target_port,
+            },
+        })
     }
 }
 

@@ -18,10 +18,10 @@
 //!   behind it keeps the whole cluster from deleting namespaces, so a mistake (a wrong Service, a wrong bundle)
 //!   shall show with one and not with all.
 //!
-//! What it will not do: keep the Service that APIServices point at, or remove a cluster's entry from a definition's
-//! status when that cluster has left.
+//! What it will not do: keep the Service that APIServices point at (`service` does, where it is told to), or remove a
+//! cluster's entry from a definition's status when that cluster has left (the servers do). A cluster that isn't a member
+//! says nothing in definitions; what is registered in it stays.
 
-mod ca;
 pub mod desired;
 pub mod kind;
 pub mod local;
@@ -29,6 +29,7 @@ pub mod plan;
 pub mod report;
 mod roles;
 mod status;
+mod summary;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -42,20 +43,25 @@ use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind, ObjectMeta, PartialObjectMeta};
 use kube::runtime::watcher;
 use kube::{Api, Client};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
-pub(crate) use ca::CaFile;
+use crate::ca::CaFile;
+pub(crate) use desired::managed_label;
 use desired::{Desired, Target};
 use kind::Definition;
 use local::LocalGroups;
 use plan::Observed;
+#[cfg(test)]
+pub(crate) use summary::Missing;
+pub(crate) use summary::{REASONS, Summary};
+pub(crate) use writer::write_one;
 use writer::{Outcome, Writer};
 
-use crate::endpoint::Endpoint;
 use crate::follow::{self, Follow};
+use crate::membership::Standing;
 use crate::metrics::Metrics;
 use crate::probe::Readiness;
 use crate::{ClusterName, ServiceAddress};
@@ -77,8 +83,6 @@ const GATHER: Duration = Duration::from_millis(50);
 const CA_CHECK: Duration = Duration::from_secs(1);
 /// Time to write what became of definitions into their status; the rest follows in the next round.
 const TELL: Duration = Duration::from_secs(2);
-/// Pause between two looks at credentials that can't be used.
-const CREDENTIALS_RETRY: Duration = Duration::from_secs(2);
 /// First pause after a round in which something failed; it doubles up to [`RESYNC`].
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 
@@ -104,10 +108,12 @@ pub(crate) struct Settings {
 pub(crate) struct Registrar {
     settings: Settings,
     own: Client,
-    fleet: Endpoint,
     ca: Option<CaFile>,
     metrics: Metrics,
     writer: Writer,
+    summary: watch::Sender<Option<Summary>>,
+    /// How the cluster stands to the fleet, if somebody says that.
+    standing: Option<watch::Receiver<Standing>>,
 }
 
 /// What is followed: definitions at the control plane, the rest in the cluster.
@@ -169,7 +175,6 @@ impl Registrar {
     pub(crate) fn new(
         settings: Settings,
         own: Client,
-        fleet: Endpoint,
         ca: Option<CaFile>,
         metrics: Metrics,
     ) -> Self {
@@ -177,44 +182,25 @@ impl Registrar {
             writer: Writer::new(own.clone(), metrics.clone()),
             settings,
             own,
-            fleet,
             ca,
             metrics,
+            summary: watch::Sender::default(),
+            standing: None,
         }
     }
 
-    /// Works until stopped. May be run again after that.
-    pub(crate) async fn run(&mut self, stop: &CancellationToken, ready: &Readiness) {
-        while !stop.is_cancelled() {
-            let fleet = self.fleet.clone();
-            match fleet.client().await {
-                Ok((client, _)) => {
-                    let stop = stop.child_token();
-                    let renewal = async {
-                        tokio::select! {
-                            () = stop.cancelled() => {}
-                            () = fleet.changed() => {
-                                info!("the credentials for the control plane have changed");
-                                stop.cancel();
-                            }
-                        }
-                    };
-                    tokio::join!(renewal, self.work(client, &stop, ready));
-                }
-                // They were good at the start: somebody is replacing them.
-                Err(error) => {
-                    warn!(error = %Chain(&error), "the credentials for the control plane can't be used");
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = tokio::time::sleep(CREDENTIALS_RETRY) => {}
-                    }
-                }
-            }
-        }
+    /// What is achieved, now and in future; `None` before the first round.
+    pub(crate) fn summary(&self) -> watch::Receiver<Option<Summary>> {
+        self.summary.subscribe()
     }
 
-    /// Works with one set of credentials until stopped.
-    async fn work(&mut self, fleet: Client, stop: &CancellationToken, ready: &Readiness) {
+    /// Makes the registrar silent about definitions while the cluster is no member.
+    pub(crate) fn heed(&mut self, standing: watch::Receiver<Standing>) {
+        self.standing = Some(standing);
+    }
+
+    /// Works with a client of the control plane until stopped. May be run again after that.
+    pub(crate) async fn run(&mut self, fleet: Client, stop: &CancellationToken, ready: &Readiness) {
         let changed = Arc::new(Notify::new());
         let followed = Followed::new(&changed);
         let definitions: Api<DynamicObject> = Api::all_with(fleet, &definitions_resource());
@@ -305,9 +291,19 @@ impl Registrar {
         let desired = desired::desired(&kinds, &view.local, &target);
         let plan = plan::plan(&desired, &view.observed);
         let outcome = self.writer.write(plan).await;
-        // A control plane that doesn't answer must not keep the cluster from being looked at.
-        let telling = self.tell(api, &definitions, &desired, view, &outcome);
-        let told = tokio::time::timeout(TELL, telling).await.unwrap_or(false);
+        let summary = summary::summary(&desired, &view.observed, &outcome.failures);
+        self.summary.send_if_modified(|before| {
+            let modified = before.as_ref() != Some(&summary);
+            *before = Some(summary);
+            modified
+        });
+        let told = if self.may_report() {
+            // A control plane that doesn't answer must not keep the cluster from being looked at.
+            let telling = self.tell(api, &definitions, &desired, view, &outcome);
+            tokio::time::timeout(TELL, telling).await.unwrap_or(false)
+        } else {
+            true
+        };
 
         self.metrics.definitions.set(count(definitions.len()));
         self.metrics
@@ -320,6 +316,11 @@ impl Registrar {
         let clean = outcome.clean() && told;
         self.metrics.round(clean);
         clean
+    }
+
+    fn may_report(&self) -> bool {
+        let standing = self.standing.as_ref();
+        standing.is_none_or(|standing| standing.borrow().may_report())
     }
 
     /// Says in each definition's status what became of it here. Returns whether that succeeded.

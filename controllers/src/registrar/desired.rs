@@ -114,7 +114,7 @@ fn api_services<'a>(
 }
 
 /// The label that makes an object ours.
-pub(super) fn managed_label() -> BTreeMap<String, String> {
+pub(crate) fn managed_label() -> BTreeMap<String, String> {
     [(MANAGED_BY.to_owned(), MANAGER.to_owned())].into()
 }
 

@@ -11,6 +11,10 @@ pub enum Aggregation {
     All,
     /// Only `view` is: a write concerns the whole fleet, as one to a definition does, and is granted by name.
     ViewOnly,
+    /// Only `view` is, and there is nothing to write.
+    ReadOnly,
+    /// None is: even to look at it is granted by name.
+    Nobody,
 }
 
 /// A version of a kind that is served.
@@ -99,7 +103,7 @@ impl Definition {
     }
 }
 
-/// The kinds that every control plane serves without being told: the definitions themselves, and shared leases.
+/// The kinds that every control plane serves without being told: those of the fleet itself, and shared leases.
 #[must_use]
 pub fn built_in() -> Vec<Kind> {
     let kind = |group: &str, plural: &str, subresources: &[&str], aggregation| Kind {
@@ -119,6 +123,11 @@ pub fn built_in() -> Vec<Kind> {
             &["status"],
             Aggregation::ViewOnly,
         ),
+        kind("helium.dev", "members", &["status"], Aggregation::ViewOnly),
+        // The way into a control plane, its subresource proxy, is granted by name, too.
+        kind("helium.dev", "controlplanes", &[], Aggregation::ReadOnly),
+        // What is stored of a token opens nothing; but who may come when is nobody's business.
+        kind("helium.dev", "jointokens", &["status"], Aggregation::Nobody),
         kind("coordination.helium.dev", "leases", &[], Aggregation::All),
     ]
 }

@@ -136,7 +136,7 @@ impl Managed for ClusterRole {
 }
 
 /// The registration that is made first: the fleet's own group, which every control plane serves.
-const FIRST: &str = "v1.helium.dev";
+pub(super) const FIRST: &str = "v1.helium.dev";
 
 /// Computes the writes. Nothing is written twice: with its outcome observed, the next plan is empty.
 #[must_use]
@@ -186,7 +186,7 @@ pub(super) fn unavailable(service: &APIService) -> Option<String> {
 }
 
 /// The writes of one kind.
-fn changes<K: Managed>(
+pub(crate) fn changes<K: Managed>(
     desired: &BTreeMap<String, K>,
     observed: &BTreeMap<String, Arc<K>>,
 ) -> Vec<Change<K>> {

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::desired::desired;
-use super::kind::{Aggregation, Kind};
+use super::kind::Kind;
 use super::plan::{Change, Plan, plan};
 use super::*;
 
@@ -137,8 +137,20 @@ fn the_built_in_groups_are_registered_and_only_viewed_by_default() {
     };
     assert!(aggregates("helium:coordination.helium.dev:edit"));
     assert!(aggregates("helium:helium.dev:view"));
-    assert!(!aggregates("helium:helium.dev:edit"));
-    assert!(!aggregates("helium:helium.dev:admin"));
+    assert!(!aggregates("helium-fleet-admin"));
+    let of_helium: Vec<_> = desired
+        .cluster_roles
+        .iter()
+        .filter(|(_, role)| {
+            let mut groups = role
+                .rules
+                .iter()
+                .flatten()
+                .flat_map(|rule| &rule.api_groups);
+            groups.any(|groups| groups.contains(&"helium.dev".to_owned()))
+        })
+        .collect();
+    insta::assert_json_snapshot!("roles_of_the_fleets_own_kinds", of_helium);
 }
 
 #[test]
@@ -400,22 +412,83 @@ fn a_role_without_our_label_keeps_its_rules() {
 }
 
 #[test]
-fn kinds_that_only_administrators_change_extend_no_role_of_others() {
-    let mut kinds = two_kinds();
-    kinds[0].aggregation = Aggregation::ViewOnly;
-    let desired = desired(&kinds, &LocalGroups::default(), &target());
-    let extended = |level: &str| {
-        let labels = &desired.cluster_roles[&format!("helium:example.com:{level}")]
-            .metadata
-            .labels;
-        labels.as_ref().is_some_and(|labels| {
-            labels.contains_key(&format!("rbac.authorization.k8s.io/aggregate-to-{level}"))
-        })
-    };
-    assert_eq!(
-        ["view", "edit", "admin"].map(extended),
-        [true, false, false]
+fn nobody_gets_writes_to_the_fleets_own_kinds_unnamed() {
+    let desired = desired(&kind::built_in(), &LocalGroups::default(), &target());
+    let prefix = "rbac.authorization.k8s.io/aggregate-to-";
+    let mut viewed = Vec::new();
+    for (name, role) in &desired.cluster_roles {
+        let labels = role.metadata.labels.as_ref().unwrap();
+        if !labels.keys().any(|label| label.starts_with(prefix)) {
+            assert_eq!(name, "helium-fleet-admin");
+            continue;
+        }
+        for rule in role.rules.iter().flatten() {
+            if rule.api_groups.as_deref() == Some(&["helium.dev".to_owned()]) {
+                assert_eq!(rule.verbs, ["get", "list", "watch"], "{name}");
+                viewed.extend(rule.resources.clone().unwrap());
+            }
+        }
+    }
+    assert!(viewed.contains(&"members".to_owned()));
+    assert!(
+        !viewed
+            .iter()
+            .any(|resource| resource.starts_with("jointokens"))
     );
+}
+
+#[test]
+fn the_summary_names_what_is_not_served_group_by_group() {
+    let kinds = [kind::built_in(), two_kinds()].concat();
+    let wanted = desired(&kinds, &LocalGroups::default(), &target());
+    let of = |observed: &Observed, failures: &[(&str, &str)]| {
+        let failures = failures
+            .iter()
+            .map(|(name, error)| ((*name).to_owned(), (*error).to_owned()))
+            .collect();
+        summary::summary(&wanted, observed, &failures)
+    };
+    let failures = [("v1.example.com", "forbidden")];
+    let nothing = of(&Observed::default(), &failures);
+    assert_eq!(
+        nothing.first.as_deref(),
+        Some("APIService v1.helium.dev: not there")
+    );
+    let groups: Vec<_> = nothing.missing.keys().map(String::as_str).collect();
+    assert_eq!(
+        groups,
+        ["coordination.helium.dev", "example.com", "helium.dev"]
+    );
+    assert_eq!(
+        nothing.missing["example.com"].message,
+        "APIService v1.example.com: forbidden"
+    );
+
+    let mut observed = carried_out(&wanted);
+    for service in observed.api_services.values_mut() {
+        Arc::make_mut(service).status = first("True", "Passed").status;
+    }
+    let ours = wanted.api_services["v1.helium.dev"].clone();
+    let mut available = ours.clone();
+    available.status = first("True", "Passed").status;
+    observed
+        .api_services
+        .insert("v1.helium.dev".to_owned(), Arc::new(available));
+    assert_eq!(of(&observed, &[]), Summary::default());
+
+    let service = observed
+        .api_services
+        .get_mut("v1beta1.example.com")
+        .unwrap();
+    Arc::make_mut(service).status = first("False", "FailedDiscoveryCheck").status;
+    let broken = of(&observed, &[]);
+    assert_eq!(broken.first, None);
+    assert_eq!(broken.missing["example.com"].reason, "Unavailable");
+
+    let local = LocalGroups::new([], ["gadgets.example.com"]);
+    let refused = desired(&kinds, &local, &target());
+    let refused = summary::summary(&refused, &observed, &BTreeMap::new());
+    assert_eq!(refused.missing["example.com"].reason, "GroupConflict");
 }
 
 mod reports {

@@ -43,14 +43,19 @@ pub(super) struct Writer {
 }
 
 /// Parameters of our writes that aren't applies.
-pub(super) fn post() -> PostParams {
+pub(crate) fn post() -> PostParams {
     PostParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()
     }
 }
 
-async fn write_one<K>(api: &Api<K>, name: &str, change: Change<K>) -> Result<(), kube::Error>
+/// Writes one change.
+pub(crate) async fn write_one<K>(
+    api: &Api<K>,
+    name: &str,
+    change: Change<K>,
+) -> Result<(), kube::Error>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
 {

@@ -1,4 +1,4 @@
-//! The bundle that vouches for the fleet's server, from a file that may change.
+//! A bundle of authorities in a file that may change.
 
 use std::path::{Path, PathBuf};
 

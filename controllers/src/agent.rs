@@ -1,0 +1,82 @@
+//! The controllers of one agent, wired together.
+
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+
+use crate::ca::CaFile;
+use crate::endpoint::Endpoint;
+use crate::membership::{self, Membership};
+use crate::metrics::Metrics;
+use crate::probe::Readiness;
+use crate::registrar::{self, Registrar};
+use crate::service::{Backend, Keeper};
+
+/// What an agent is told.
+pub(crate) struct Settings {
+    /// Of the registrar.
+    pub(crate) registrar: registrar::Settings,
+    /// Authorities of the helium-apiserver's certificate.
+    pub(crate) ca: Option<CaFile>,
+    /// Of the membership controller.
+    pub(crate) membership: membership::Settings,
+    /// Authorities of the cluster's own certificates.
+    pub(crate) authorities: Option<CaFile>,
+    /// What the Service leads to, if the agent keeps it.
+    pub(crate) backend: Option<Backend>,
+}
+
+/// All controllers of a cluster. They tell each other what they know by watched values.
+pub(crate) struct Agent {
+    fleet: Endpoint,
+    registrar: Registrar,
+    membership: Membership,
+    keeper: Option<Keeper>,
+}
+
+impl Agent {
+    /// An agent for the cluster behind `own` in the fleet behind `fleet`.
+    pub(crate) fn new(settings: Settings, own: Client, fleet: Endpoint, metrics: Metrics) -> Self {
+        let Settings {
+            registrar,
+            ca,
+            membership,
+            authorities,
+            backend,
+        } = settings;
+        let address = registrar.service.clone();
+        let keeper =
+            backend.map(|backend| Keeper::new(own.clone(), address, &backend, metrics.clone()));
+        let mut registrar = Registrar::new(registrar, own.clone(), ca, metrics.clone());
+        let membership =
+            Membership::new(membership, own, authorities, registrar.summary(), metrics);
+        registrar.heed(membership.standing());
+        Self {
+            fleet,
+            registrar,
+            membership,
+            keeper,
+        }
+    }
+
+    /// Works until stopped. May be run again after that.
+    pub(crate) async fn run(&mut self, stop: &CancellationToken, ready: &Readiness) {
+        let Self {
+            fleet,
+            registrar,
+            membership,
+            keeper,
+        } = self;
+        let keeping = async {
+            if let Some(keeper) = keeper {
+                Box::pin(keeper.run(stop)).await;
+            }
+        };
+        let sessions = fleet.sessions(stop, async |client, stop| {
+            tokio::join!(
+                Box::pin(registrar.run(client.clone(), &stop, ready)),
+                Box::pin(membership.run(client, &stop)),
+            );
+        });
+        tokio::join!(keeping, sessions);
+    }
+}
