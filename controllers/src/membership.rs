@@ -261,13 +261,16 @@ impl Membership {
             }
             Err(error) => {
                 let text = Chain(&error).to_string();
-                if self.complaint.as_ref() == Some(&text) {
-                    debug!(error = text, "writing the cluster's Member failed again");
-                } else {
+                // What is the store's or the server's trouble is told by those who follow and renew.
+                let ours =
+                    matches!(&error, kube::Error::Api(status) if (400..500).contains(&status.code));
+                if ours && self.complaint.as_ref() != Some(&text) {
                     warn!(
                         error = text,
                         "writing the cluster's Member failed; trying on"
                     );
+                } else {
+                    debug!(error = text, "writing the cluster's Member failed");
                 }
                 self.complaint = Some(text);
                 (false, None)

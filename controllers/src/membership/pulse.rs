@@ -121,7 +121,7 @@ impl Pulse {
             {
                 warn!(
                     reason = down.reason,
-                    message = down.message,
+                    error = down.message,
                     "the store is out of reach"
                 );
                 self.changed.notify_one();

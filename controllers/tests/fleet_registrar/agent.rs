@@ -29,12 +29,15 @@ pub(crate) enum Credential {
 
 /// Gives the agent's service account the rights that the manifests give it, and no others.
 pub(crate) async fn grant(cluster: &Cluster) {
-    let rights =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../manifests/base/agent-rbac.yaml");
-    let rights = std::fs::read_to_string(rights).expect("manifests/base/agent-rbac.yaml");
+    let base = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../manifests/base");
+    let read = |file| std::fs::read_to_string(base.join(file)).expect("rights in manifests/base");
+    let rights = read("agent-rbac.yaml");
     let account = "{apiVersion: v1, kind: ServiceAccount, metadata: {name: helium-agent, namespace: helium-system}}";
     cluster.apply(account).await;
     cluster.apply(&rights).await;
+    if cluster.name == "north" {
+        cluster.apply(&read("agent-service-rbac.yaml")).await;
+    }
 }
 
 /// Writes new credentials into an agent's files, as a rotation does.
@@ -44,15 +47,22 @@ pub(crate) fn renew(cluster: &Cluster) -> PathBuf {
 
 /// Starts an agent for a cluster; `replica` tells its log from those of others.
 pub(crate) async fn start(cluster: &Cluster, credential: Credential, replica: &str) -> Agent {
-    start_for(cluster, credential, replica, "helium-apiserver").await
+    start_for(cluster, credential, replica, "helium-apiserver", &[]).await
 }
 
-/// Starts an agent that registers a Service of that name.
+/// Starts an agent that keeps the Service itself: a name, since nobody routes to pods here.
+pub(crate) async fn start_managing(cluster: &Cluster, replica: &str) -> Agent {
+    let flags = ["--manage-service", "--service-external-name=localhost"].map(str::to_owned);
+    start_for(cluster, Credential::Certificate, replica, "managed", &flags).await
+}
+
+/// Starts an agent that registers a Service of that name, with more flags.
 pub(crate) async fn start_for(
     cluster: &Cluster,
     credential: Credential,
     replica: &str,
     service: &str,
+    more: &[String],
 ) -> Agent {
     let own = renew(cluster);
     let ca = cluster.serving_ca();
@@ -66,6 +76,11 @@ pub(crate) async fn start_for(
         .arg(format!("--service=helium-system/{service}:{service_port}"))
         .arg(flag("ca-file", &ca))
         .arg(format!("--probe-address=127.0.0.1:{port}"))
+        .arg(format!("--member-labels=region={}", cluster.name))
+        .arg(format!(
+            "--advertise-direct-url=https://localhost:{service_port}"
+        ))
+        .args(more)
         .env(
             "HELIUM_AGENT_LOG",
             "info,helium_controllers=debug,kube_client=off",
@@ -117,12 +132,38 @@ impl Agent {
         metrics.is_some_and(|(_, text)| text.contains("helium_agent_leader 1"))
     }
 
+    /// Whether it says that its cluster stands so to the fleet, by its own metrics.
+    pub(crate) async fn stands(&self, standing: &str) -> bool {
+        let line = format!("helium_agent_standing{{standing=\"{standing}\"}} 1");
+        let metrics = self.probe("/metrics").await;
+        metrics.is_some_and(|(_, text)| text.contains(&line))
+    }
+
     /// Asks it to end, as a kubelet does.
     pub(crate) fn terminate(&self) {
         let id = self.process.id().to_string();
         let done = Command::new("kill").args(["-TERM", &id]).status();
         assert!(done.expect("kill runs").success());
     }
+}
+
+/// Runs `helium-agent uninstall` as an administrator; returns whether it succeeded, and what it said.
+pub(crate) fn uninstall(cluster: &Cluster, service: &str) -> (bool, String) {
+    let kubeconfig = cluster.dir.join("admin.kubeconfig");
+    let output = Command::new(env!("CARGO_BIN_EXE_helium-agent"))
+        .arg("uninstall")
+        .arg(format!("--kubeconfig={}", kubeconfig.display()))
+        .arg(format!(
+            "--service=helium-system/{service}:{}",
+            cluster.helium_port
+        ))
+        .output()
+        .expect("it runs");
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
 }
 
 /// What all agents of a cluster have logged.
@@ -140,7 +181,10 @@ pub(crate) fn logs(cluster: &Cluster) -> Vec<String> {
 
 /// Complaints in a log that no story has provoked.
 pub(crate) fn unexpected(log: &str) -> Vec<&str> {
-    const PROVOKED: [&str; 5] = [
+    const PROVOKED: [&str; 8] = [
+        "the store is out of reach",
+        "the cluster's Member was removed",
+        "the cluster is not a member",
         "the cluster serves the group itself",
         "the authority's bundle can't be used",
         "the server is away; what it said last holds",

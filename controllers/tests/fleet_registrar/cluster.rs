@@ -41,6 +41,8 @@ pub(crate) struct Cluster {
 
 /// The name by which an aggregator verifies the helium-apiserver.
 const SERVICE_HOST: &str = "helium-apiserver.helium-system.svc";
+/// The same for a Service that an agent keeps.
+const MANAGED_HOST: &str = "managed.helium-system.svc";
 
 impl Cluster {
     /// Starts the kube-apiserver over a prefix of an etcd and waits until it is ready.
@@ -204,7 +206,10 @@ impl Cluster {
         let host = self.kubeconfig("helium-apiserver", "helium-apiserver", &[], &self.ca());
         let (cert_file, key_file) = self
             .serving_authority
-            .issue_server("helium-apiserver", &[SERVICE_HOST, "localhost"])
+            .issue_server(
+                "helium-apiserver",
+                &[SERVICE_HOST, MANAGED_HOST, "localhost"],
+            )
             .and_then(|issued| issued.save(&self.dir, "helium-serving"))
             .expect("a certificate");
         let ttl = Duration::from_secs(1);
@@ -307,6 +312,34 @@ impl Cluster {
             "SharedResourceDefinition",
             "sharedresourcedefinitions",
         )
+    }
+
+    /// The fleet's members, through the aggregator.
+    pub(crate) fn members(&self) -> Api<DynamicObject> {
+        self.all("helium.dev/v1", "Member", "members")
+    }
+
+    /// Objects of a kind in `helium-system`, without schema.
+    pub(crate) fn system(&self, api_version: &str, kind: &str, plural: &str) -> Api<DynamicObject> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let gvk = GroupVersionKind::gvk(group, version, kind);
+        Api::namespaced_with(
+            self.admin.clone(),
+            "helium-system",
+            &ApiResource::from_gvk_with_plural(&gvk, plural),
+        )
+    }
+
+    /// What kubectl prints of the cluster, as its administrator.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
+        let output = Command::new(component("kubectl"))
+            .arg("--kubeconfig")
+            .arg(self.dir.join("admin.kubeconfig"))
+            .args(arguments)
+            .env("HOME", &self.dir)
+            .output()
+            .expect("kubectl runs");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     }
 
     /// Waits until an object is as described.

@@ -1,6 +1,7 @@
 //! What is shown, one after the other. Each story has a group of its own.
 
 pub(crate) mod failure;
+pub(crate) mod membership;
 pub(crate) mod ownership;
 pub(crate) mod serving;
 
@@ -75,8 +76,12 @@ fn entry<'a>(definition: &'a Value, cluster: &str) -> &'a Value {
 }
 
 fn registered(definition: &Value) -> &Value {
-    definition["status"]["conditions"]
+    condition(definition, "Registered")
+}
+
+fn condition<'a>(object: &'a Value, type_: &str) -> &'a Value {
+    object["status"]["conditions"]
         .as_array()
-        .and_then(|list| list.iter().find(|entry| entry["type"] == "Registered"))
+        .and_then(|list| list.iter().find(|entry| entry["type"] == type_))
         .unwrap_or(&Value::Null)
 }

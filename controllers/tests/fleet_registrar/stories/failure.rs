@@ -78,6 +78,7 @@ pub(crate) async fn a_killed_agent_catches_up(world: &mut World) {
         .await;
 }
 
+/// The agent of west sees the outage from its beginning to its end.
 pub(crate) async fn without_the_store_everything_stays(world: &mut World) {
     const SERVICE: &str = "v1.catchup.example.com";
     world.store.kill();

@@ -93,6 +93,15 @@ pub(crate) async fn a_group_that_a_cluster_serves_itself_is_refused_there(world:
     assert!(message.starts_with("cluster west: "), "{message}");
     assert!(message.contains(&crd), "{message}");
     assert!(!message.contains("east"), "{message}");
+    // The cluster's own word about itself names the group, too, and the cluster goes on taking part.
+    let member = east
+        .sees("is told", AVAILABLE, &east.members(), "west", |member| {
+            condition(member, "Registered")["reason"] == "GroupConflict"
+        })
+        .await;
+    let message = condition(&member, "Registered")["message"].as_str();
+    assert!(message.is_some_and(|text| text.contains(GROUP)), "{member}");
+    assert_eq!(condition(&member, "Ready")["status"], "True");
     let own = west
         .api_services()
         .get(&service)
@@ -287,4 +296,47 @@ pub(crate) async fn the_agents_rights_end_at_what_is_ours(world: &World) {
         .create(&dry_run, &role)
         .await
         .expect("one with it may be made");
+    // Writes to the fleet's own kinds get into nobody's role but the administrators'.
+    role.metadata.name = Some("helium:helium.dev:edit".to_owned());
+    let rule = &mut role.rules.as_mut().expect("rules")[0];
+    rule.api_groups = Some(vec!["helium.dev".to_owned()]);
+    rule.resources = Some(vec!["members".to_owned()]);
+    rule.verbs = vec!["update".to_owned()];
+    let labels = role.metadata.labels.as_mut().expect("labels");
+    labels.insert(
+        "rbac.authorization.k8s.io/aggregate-to-edit".to_owned(),
+        "true".to_owned(),
+    );
+    let refused = roles.create(&dry_run, &role).await;
+    let text = refused.expect_err("refused").to_string();
+    assert!(
+        text.contains("adds nothing to view, edit and admin"),
+        "{text}"
+    );
+}
+
+/// In north the agent keeps the Service that APIServices point at.
+pub(crate) async fn the_service_of_an_agent_is_repaired(world: &World) {
+    let north = &world.north;
+    let services = north.system("v1", "Service", "services");
+    let good = |service: &Value| service["spec"]["externalName"] == "localhost";
+    north
+        .sees("is there", PROMPT, &services, "managed", good)
+        .await;
+    merge(
+        &services,
+        "managed",
+        json!({"spec": {"externalName": "nowhere.example.com"}}),
+    )
+    .await;
+    north
+        .sees("is repaired", PROMPT, &services, "managed", good)
+        .await;
+    north.delete(&services, "managed").await;
+    north
+        .sees("is back", PROMPT, &services, "managed", good)
+        .await;
+    // Another one is nobody's business.
+    let other = services.get("helium-apiserver").await.expect("still there");
+    assert_eq!(other.metadata.labels, None);
 }

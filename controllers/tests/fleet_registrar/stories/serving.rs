@@ -195,3 +195,52 @@ pub(crate) async fn a_changed_kind_is_told_and_versions_come_and_go(world: &Worl
     })
     .await;
 }
+
+/// An agent that works is asked to be stopped first; then all that it wrote goes, and what the fleet shares stays.
+pub(crate) async fn uninstalling_leaves_nothing_and_blocks_nothing(world: &mut World) {
+    let (done, text) = agent::uninstall(&world.north, "managed");
+    assert!(!done, "{text}");
+    assert!(
+        text.contains("works in this cluster and would put everything back"),
+        "{text}"
+    );
+
+    world.north_agent.terminate();
+    let north = &world.north;
+    let (done, text) = agent::uninstall(north, "managed");
+    assert!(done, "{text}");
+    for line in [
+        "removed APIService v1.helium.dev",
+        "removed ClusterRole helium-fleet-admin",
+        "removed Service managed",
+        "removed Lease helium-agent",
+        "the fleet's shared objects stay",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let ours = kube::api::ListParams::default().labels("app.kubernetes.io/managed-by=helium");
+    for api in [
+        north.api_services(),
+        north.cluster_roles(),
+        north.system("v1", "Service", "services"),
+    ] {
+        let left = api.list(&ours).await.expect("an answer").items;
+        assert!(left.is_empty(), "{left:?}");
+    }
+    let foreign = north.system("v1", "Service", "services");
+    assert!(
+        foreign
+            .get_opt("helium-apiserver")
+            .await
+            .expect("an answer")
+            .is_some()
+    );
+    let shared = world.east.definitions().list(&Default::default()).await;
+    assert!(!shared.expect("an answer").items.is_empty());
+
+    let (done, text) = agent::uninstall(north, "managed");
+    assert!(
+        done && text.contains("nothing of helium-agent's is left"),
+        "{text}"
+    );
+}
