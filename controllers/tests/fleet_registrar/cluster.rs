@@ -117,6 +117,14 @@ impl Cluster {
         cluster
     }
 
+    /// Name of the Service that APIServices point at.
+    pub(crate) fn service(&self) -> &'static str {
+        match self.name {
+            "north" => "managed",
+            _ => "helium-apiserver",
+        }
+    }
+
     /// Waits until the kube-apiserver is ready.
     pub(crate) async fn wait_ready(&self) {
         wait_for(format!("{} is ready", self.name), START, || async {

@@ -129,7 +129,7 @@ impl World {
         self.north.stop().await;
         for cluster in self.clusters() {
             let logs = agent::logs(cluster);
-            assert!(logs.len() >= 2, "each cluster has had several agents");
+            assert!(!logs.is_empty(), "each cluster has had an agent");
             let complaints: Vec<_> = logs.iter().flat_map(|log| agent::unexpected(log)).collect();
             assert!(complaints.is_empty(), "{complaints:#?}");
         }

@@ -57,7 +57,7 @@ pub(crate) async fn a_definition_is_served_everywhere_and_leaves_nothing_behind(
                 "groupPriorityMinimum": 1000,
                 "versionPriority": 100,
                 "caBundle": BASE64.encode(bundle),
-                "service": {"namespace": "helium-system", "name": "helium-apiserver", "port": cluster.helium_port},
+                "service": {"namespace": "helium-system", "name": cluster.service(), "port": cluster.helium_port},
             })
         );
         assert_eq!(
