@@ -28,6 +28,7 @@ mod conditions;
 mod controller;
 mod last_known;
 mod sharing;
+mod writers;
 
 pub use admit::{admit, unknown_fields, warnings};
 pub use catalog::{Catalog, Exposure, Resource, Special};
@@ -35,6 +36,7 @@ pub(crate) use cleanup::remove_stored;
 pub use controller::{Controller, Publish};
 pub use last_known::LastKnown;
 pub use sharing::{NamespaceDeletion, OwnerReferences, Sharing, SharingScope};
+pub use writers::Writers;
 
 /// Finalizer of every definition: its objects go first.
 pub const FINALIZER: &str = "helium.dev/instance-cleanup";

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::FINALIZER;
 use super::sharing::{Sharing, refused_group};
+use super::writers::Writers;
 
 /// The keyword of rules in the Common Expression Language.
 const RULES: &str = "x-kubernetes-validations";
@@ -36,6 +37,9 @@ pub fn admit(object: &mut Object, old: Option<&Object>) -> Result<(), ErrorList>
     }
     if let Err(found) = &sharing {
         errors.append(found.clone());
+    }
+    if let Err(found) = Writers::parse(&spec) {
+        errors.append(found);
     }
     if let Some(old_spec) = old.and_then(|old| old.get("spec")) {
         let established = old.is_some_and(is_established);

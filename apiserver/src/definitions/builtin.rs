@@ -19,6 +19,7 @@ use helium_apimachinery::resource::ServedSubresource;
 
 use super::catalog::{Exposure, Resource, Special};
 use super::sharing::Sharing;
+use super::writers::Writers;
 
 pub(crate) use custom_resource_definitions::{hide, restore};
 
@@ -147,6 +148,7 @@ fn builtin(
         definition: Arc::new(definition),
         exposure,
         sharing: Sharing::FLEET,
+        writers: Writers::default(),
         home_group: home.to_owned(),
         special,
         terminating: false,

@@ -9,6 +9,7 @@ use helium_apimachinery::gvk::version_priority;
 use helium_apimachinery::{GroupVersion, ServedResource, ServedVersion};
 
 use super::sharing::Sharing;
+use super::writers::Writers;
 
 /// Where a resource may be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub struct Resource {
     pub exposure: Exposure,
     /// How clusters share it.
     pub sharing: Sharing,
+    /// Through which clusters it may be written.
+    pub writers: Writers,
     /// The group whose rights are asked in authorization, and under which objects are stored: the resource's own but
     /// for [`Exposure::Direct`] views of a shared resource.
     pub home_group: String,

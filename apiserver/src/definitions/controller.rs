@@ -16,6 +16,7 @@ use super::cleanup;
 use super::conditions::{self, Candidate};
 use super::last_known::LastKnown;
 use super::sharing::Sharing;
+use super::writers::Writers;
 use crate::cache::{Cache, Entry, Snapshot};
 use crate::storage::{Store, codec};
 
@@ -208,9 +209,9 @@ fn fingerprint(object: &Object) -> String {
 fn resource(object: &Object, fingerprint: &str) -> Option<Arc<Resource>> {
     let spec = object.get("spec")?;
     let parsed = Definition::parse(object.name(), &without_sharing(spec))
-        .and_then(|definition| Ok((definition, Sharing::parse(spec)?)));
+        .and_then(|definition| Ok((definition, Sharing::parse(spec)?, Writers::parse(spec)?)));
     match parsed {
-        Ok((definition, sharing)) => Some(Arc::new(Resource {
+        Ok((definition, sharing, writers)) => Some(Arc::new(Resource {
             served: definition.served(),
             home_group: definition.group.clone(),
             home_plural: definition.names.plural.clone(),
@@ -218,6 +219,7 @@ fn resource(object: &Object, fingerprint: &str) -> Option<Arc<Resource>> {
             definition: Arc::new(definition),
             exposure: Exposure::Shared,
             sharing,
+            writers,
             special: Special::None,
             terminating: false,
             fingerprint: fingerprint.to_owned(),

@@ -98,15 +98,6 @@ impl Sharing {
                 "LocalAllowed needs the scope PerCluster: other clusters would collect the objects",
             ));
         }
-        if sharing
-            .get("clusters")
-            .is_some_and(|clusters| !clusters.is_null())
-        {
-            errors.push(FieldError::forbidden(
-                &path.child("clusters"),
-                "restricting a kind to some clusters is not supported yet",
-            ));
-        }
         errors.into_result()?;
         Ok(Self {
             scope,

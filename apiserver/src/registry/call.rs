@@ -103,6 +103,7 @@ impl<'r> Call<'r> {
                 return Err(Status::forbidden(&self.group_resource(), &self.name, why));
             }
         }
+        self.check_writer()?;
         let subresource = self.request.target.subresource.as_deref();
         if subresource.is_none() && !self.view.serves(&self.request.verb) {
             return Err(self.not_allowed(&self.request.verb));
@@ -131,6 +132,29 @@ impl<'r> Call<'r> {
             (_, Some(_)) => Err(Status::not_found(&self.group_resource(), &self.name)),
             (verb, None) => Err(self.not_allowed(verb)),
         }
+    }
+
+    /// Refuses a write through a cluster that the kind's policy doesn't let write there.
+    fn check_writer(&self) -> Result<(), Status> {
+        let writers = &self.live.resource.writers;
+        let (cluster, namespace) = (self.registry.cluster.as_str(), self.namespace.as_str());
+        if !self.request.verb.is_mutating() || writers.allow(cluster, namespace) {
+            return Ok(());
+        }
+        let resource = self.group_resource();
+        let place = if namespace.is_empty() {
+            "objects without a namespace".to_owned()
+        } else {
+            format!("namespace {namespace:?}")
+        };
+        let others = match writers.of(namespace).as_slice() {
+            [] => "through no cluster".to_owned(),
+            clusters => format!("only through {}", clusters.join(", ")),
+        };
+        let why = format!(
+            "the definition {resource} lets {place} be written {others} (spec.sharing.clusters.writers), and this is cluster {cluster}"
+        );
+        Err(Status::forbidden(&resource, &self.name, why))
     }
 
     fn not_allowed(&self, verb: &Verb) -> Status {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use helium_apimachinery::crd::{Definition, Names};
 use helium_apimachinery::gvk::GroupVersionKind;
 use helium_apimachinery::resource::{Scope, ServedResource, ServedSubresource};
-use helium_apiserver::definitions::{Catalog, Exposure, Resource, Sharing, Special};
+use helium_apiserver::definitions::{Catalog, Exposure, Resource, Sharing, Special, Writers};
 use serde_json::json;
 
 use crate::support::{Harness, Pki, config};
@@ -63,6 +63,7 @@ fn resource(
         served,
         exposure,
         sharing: Sharing::FLEET,
+        writers: Writers::default(),
         home_group: group.into(),
         home_plural: plural.into(),
         home_kind: kind.into(),

@@ -178,7 +178,26 @@ fn sharing_schema() -> Value {
             "namespaceDeletion":
                 text("What happens when a cluster deletes a namespace: Detach, HomeOnly, Cascade or Block."),
             "ownerReferences": text("Which owners objects may have: SharedOnly or LocalAllowed."),
-            "clusters": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+            "clusters": {
+                "type": "object",
+                "description": "What clusters may do with objects of the kind.",
+                "properties": {"writers": writers_schema()},
+            },
+        },
+    })
+}
+
+fn writers_schema() -> Value {
+    json!({
+        "type": "array",
+        "description": "Through which clusters objects may be written, and where; all of them everywhere, if absent.",
+        "items": {
+            "type": "object",
+            "required": ["clusters", "namespaces"],
+            "properties": {
+                "clusters": texts("Names of clusters, or *."),
+                "namespaces": texts("Namespaces of the objects, or *, which objects without a namespace need."),
+            },
         },
     })
 }
