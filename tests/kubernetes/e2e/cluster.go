@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,6 +39,9 @@ type cluster struct {
 	store                  *harness.Store   // what the helium-apiserver uses
 	shim, helium           *harness.Process // shim is nil if the store isn't the cluster's own
 	apiPort, heliumPort    int
+	// How others reach the two: host:port of themselves, or of a link.
+	apiWay, heliumWay string
+	links             map[string]*harness.Link
 }
 
 // startCluster starts the host part: kube-apiserver and controller manager.
@@ -55,6 +59,12 @@ func startCluster(env *harness.Env, name string, store *harness.Store, oneIdenti
 		if *port, err = harness.FreePort(); err != nil {
 			return nil, err
 		}
+	}
+	if c.apiWay, err = c.way(toAPIServer, harness.Loopback(c.apiPort)); err != nil {
+		return nil, err
+	}
+	if c.heliumWay, err = c.way(toHelium, harness.Loopback(c.heliumPort)); err != nil {
+		return nil, err
 	}
 	for _, a := range []struct {
 		to   **authority
@@ -187,10 +197,17 @@ func kubectl(kubeconfig, stdin string, args ...string) (string, error) {
 func (c *cluster) startHelium(database string, store *harness.Store) (err error) {
 	c.store = store
 	if store == nil {
+		if database, err = c.databaseWay(database); err != nil {
+			return err
+		}
 		if c.store, err = c.env.StartShim(c.name+"-shim", "debug", database); err != nil {
 			return err
 		}
 		c.shim = c.store.Process
+	}
+	storeWay, err := c.way(toStore, c.store.Endpoint)
+	if err != nil {
+		return err
 	}
 	path, err := harness.Server("helium-apiserver", "debug")
 	if err != nil {
@@ -209,7 +226,8 @@ func (c *cluster) startHelium(database string, store *harness.Store) (err error)
 		"--cluster-name=" + c.name, "--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", c.heliumPort),
 		"--tls-cert-file=" + serving.Cert, "--tls-private-key-file=" + serving.Key,
 		"--kubeconfig=" + host, "--authentication-kubeconfig=" + host, "--authorization-kubeconfig=" + host,
-		"--etcd-servers=http://" + c.store.Endpoint, "--etcd-prefix=/helium",
+		"--etcd-servers=http://" + storeWay, "--etcd-prefix=/helium",
+		"--state-dir=" + filepath.Join(c.dir, "helium-state"),
 	}})
 	return err
 }
@@ -234,6 +252,17 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata: {name: helium-apiserver-reads-authentication, namespace: kube-system}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: extension-apiserver-authentication-reader}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: helium-apiserver}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: helium-apiserver-namespaces}
+rules: [{apiGroups: [""], resources: [namespaces], verbs: [get, list, watch]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: helium-apiserver-namespaces}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: helium-apiserver-namespaces}
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: helium-apiserver}]
 `
 
@@ -268,7 +297,11 @@ type groupVersion struct{ Group, Version string }
 // and waits until it says that they are available.
 func (c *cluster) register(groups ...groupVersion) error {
 	var text strings.Builder
-	err := registration.Execute(&text, map[string]any{"Groups": groups, "CA": base64PEM(c.servingCA.PEM), "Port": c.heliumPort})
+	_, port, err := net.SplitHostPort(c.heliumWay)
+	if err != nil {
+		return err
+	}
+	err = registration.Execute(&text, map[string]any{"Groups": groups, "CA": base64PEM(c.servingCA.PEM), "Port": port})
 	if err != nil {
 		return err
 	}
