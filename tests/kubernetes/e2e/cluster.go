@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -28,7 +29,7 @@ type cluster struct {
 	dir  string
 	env  *harness.Env
 
-	ca, frontProxyCA, servingCA *authority
+	ca, frontProxyCA, servingCA *harness.Authority
 	// kubeconfig is an administrator's, through the cluster's kube-apiserver.
 	kubeconfig string
 	// direct is the same person's, straight to the helium-apiserver.
@@ -67,16 +68,16 @@ func startCluster(env *harness.Env, name string, store *harness.Store, oneIdenti
 		return nil, err
 	}
 	for _, a := range []struct {
-		to   **authority
+		to   **harness.Authority
 		name string
 	}{{&c.ca, "ca"}, {&c.frontProxyCA, "front-proxy-ca"}, {&c.servingCA, "helium-ca"}} {
-		if *a.to, err = newAuthority(dir, a.name); err != nil {
+		if *a.to, err = harness.NewAuthority(dir, a.name); err != nil {
 			return nil, err
 		}
 	}
-	serving, err1 := c.ca.issue("kube-apiserver", "kube-apiserver", nil, []string{"localhost", "kubernetes.default.svc"})
-	proxy, err2 := c.frontProxyCA.issue("front-proxy", "front-proxy-client", nil, nil)
-	public, private, err3 := issueSigningKeys(dir)
+	serving, err1 := c.ca.Issue("kube-apiserver", "kube-apiserver", nil, []string{"localhost", "kubernetes.default.svc"})
+	proxy, err2 := c.frontProxyCA.Issue("front-proxy", "front-proxy-client", nil, nil)
+	public, private, err3 := harness.IssueSigningKeys(dir)
 	admin, err4 := c.userKubeconfig("admin", "admin", "system:masters")
 	rights := ""
 	if oneIdentity {
@@ -153,14 +154,14 @@ func (c *cluster) userKubeconfig(file, user, group string) (string, error) {
 	if group != "" {
 		groups = []string{group}
 	}
-	p, err := c.ca.issue(file, user, groups, nil)
+	p, err := c.ca.Issue(file, user, groups, nil)
 	if err != nil {
 		return "", err
 	}
 	return c.writeKubeconfig(file, "https://"+harness.Loopback(c.apiPort), c.ca.File, p)
 }
 
-func (c *cluster) writeKubeconfig(file, server, ca string, user pair) (string, error) {
+func (c *cluster) writeKubeconfig(file, server, ca string, user harness.Pair) (string, error) {
 	path := filepath.Join(c.dir, file+".kubeconfig")
 	text := fmt.Sprintf(`apiVersion: v1
 kind: Config
@@ -213,12 +214,12 @@ func (c *cluster) startHelium(database string, store *harness.Store) (err error)
 	if err != nil {
 		return err
 	}
-	serving, err1 := c.servingCA.issue("helium-apiserver-serving", "helium-apiserver", nil, []string{serviceName, "localhost"})
+	serving, err1 := c.servingCA.Issue("helium-apiserver-serving", "helium-apiserver", nil, []string{serviceName, "localhost"})
 	host, err2 := c.userKubeconfig("helium-apiserver", "helium-apiserver", "")
 	server := "https://" + harness.Loopback(c.heliumPort)
 	var err3 error
 	c.direct, err3 = c.writeKubeconfig("direct", server, c.servingCA.File,
-		pair{filepath.Join(c.dir, "admin.crt"), filepath.Join(c.dir, "admin.key")})
+		harness.Pair{Cert: filepath.Join(c.dir, "admin.crt"), Key: filepath.Join(c.dir, "admin.key")})
 	if _, err4 := c.kubectl(rights, "apply", "-f", "-"); err1 != nil || err2 != nil || err3 != nil || err4 != nil {
 		return errors.Join(err1, err2, err3, err4)
 	}
@@ -301,7 +302,7 @@ func (c *cluster) register(groups ...groupVersion) error {
 	if err != nil {
 		return err
 	}
-	err = registration.Execute(&text, map[string]any{"Groups": groups, "CA": base64PEM(c.servingCA.PEM), "Port": port})
+	err = registration.Execute(&text, map[string]any{"Groups": groups, "CA": base64.StdEncoding.EncodeToString(c.servingCA.PEM), "Port": port})
 	if err != nil {
 		return err
 	}
