@@ -9,5 +9,9 @@ mod client;
 mod fleet;
 #[path = "fleet_members/peers.rs"]
 mod peers;
+#[path = "fleet_members/program.rs"]
+mod program;
 #[path = "fleet_members/revocation.rs"]
 mod revocation;
+#[path = "fleet_members/roles.rs"]
+mod roles;

@@ -1,5 +1,6 @@
 //! Clusters with an authority each, instances that know them, and clients that show certificates.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,13 +83,18 @@ impl Cluster {
         (format!("{PREFIX}{}", self.name), member.to_string())
     }
 
-    /// A configuration for one of its instances.
-    pub(crate) fn config(&self, journal: Arc<dyn Journal>, trusted: Option<PathBuf>) -> Config {
+    /// Files with a serving certificate and its key, for one of its instances.
+    pub(crate) fn serving(&self) -> (PathBuf, PathBuf) {
         let own = self
             .authority
             .issue_member(&self.name, Component::KineShim, &["127.0.0.1"]);
         let saved = own.expect("issued").save(self.folder.path(), "kine-shim");
-        let (certificate, key) = saved.expect("saved");
+        saved.expect("saved")
+    }
+
+    /// A configuration for one of its instances.
+    pub(crate) fn config(&self, journal: Arc<dyn Journal>, trusted: Option<PathBuf>) -> Config {
+        let (certificate, key) = self.serving();
         let address = ListenAddress::Tcp("127.0.0.1:0".to_owned());
         Config {
             tls: Some(TlsConfig {
@@ -133,46 +139,19 @@ impl Shim {
 
     /// How somebody with this certificate dials it. Dialling twice resumes the session.
     pub(crate) fn tls(&self, identity: Option<&Issued>) -> ClientTls {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut files = ClientTlsFiles {
-            ca: Some(self.ca.clone()),
-            ..ClientTlsFiles::default()
-        };
-        if let Some(identity) = identity {
-            let (certificate, key) = identity.save(folder.path(), "client").expect("saved");
-            (files.certificate, files.key) = (Some(certificate), Some(key));
-        }
-        ClientTls::load(&files, &["h2"]).expect("a client")
+        tls(&self.ca, identity)
     }
 
     /// Connects. A client that isn't let in learns so by its first call.
     pub(crate) async fn connect(&self, tls: &ClientTls) -> Result<Client, String> {
         let address = self.running.address().expect("a TCP address");
-        let connector = TlsConnector::from(tls.config());
-        let connector = tower::service_fn(move |_uri: http::Uri| {
-            let connector = connector.clone();
-            async move {
-                let tcp = TcpStream::connect(address).await?;
-                let name = ServerName::from(address.ip());
-                let tls = connector.connect(name, tcp).await?;
-                Ok::<_, std::io::Error>(TokioIo::new(tls))
-            }
-        });
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("a URL");
-        let channel = endpoint.connect_timeout(BOUND);
-        let channel = channel.connect_with_connector(connector).await;
-        Ok(Client {
-            channel: channel.map_err(|error| helium_journal::chain(&error))?,
-        })
+        connect(address, tls).await
     }
 
     /// Connects, and makes a call.
     pub(crate) async fn dial(&self, tls: &ClientTls) -> Result<Client, String> {
-        let client = self.connect(tls).await?;
-        match client.range(one("nothing")).await {
-            Ok(_) => Ok(client),
-            Err(status) => Err(format!("{status:?}")),
-        }
+        let address = self.running.address().expect("a TCP address");
+        dial(address, tls).await
     }
 
     /// A connected client with this certificate.
@@ -218,4 +197,47 @@ pub(crate) fn bundle(folder: &Path, authorities: &[&Authority]) -> PathBuf {
     let path = folder.join("bundle.crt");
     std::fs::write(&path, text).expect("written");
     path
+}
+
+/// How somebody with this certificate dials a server of this authority.
+pub(crate) fn tls(ca: &Path, identity: Option<&Issued>) -> ClientTls {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut files = ClientTlsFiles {
+        ca: Some(ca.to_owned()),
+        ..ClientTlsFiles::default()
+    };
+    if let Some(identity) = identity {
+        let (certificate, key) = identity.save(folder.path(), "client").expect("saved");
+        (files.certificate, files.key) = (Some(certificate), Some(key));
+    }
+    ClientTls::load(&files, &["h2"]).expect("a client")
+}
+
+/// Connects. A client that isn't let in learns so by its first call.
+pub(crate) async fn connect(address: SocketAddr, tls: &ClientTls) -> Result<Client, String> {
+    let connector = TlsConnector::from(tls.config());
+    let connector = tower::service_fn(move |_uri: http::Uri| {
+        let connector = connector.clone();
+        async move {
+            let tcp = TcpStream::connect(address).await?;
+            let name = ServerName::from(address.ip());
+            let tls = connector.connect(name, tcp).await?;
+            Ok::<_, std::io::Error>(TokioIo::new(tls))
+        }
+    });
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("a URL");
+    let channel = endpoint.connect_timeout(BOUND);
+    let channel = channel.connect_with_connector(connector).await;
+    Ok(Client {
+        channel: channel.map_err(|error| helium_journal::chain(&error))?,
+    })
+}
+
+/// Connects, and makes a call.
+pub(crate) async fn dial(address: SocketAddr, tls: &ClientTls) -> Result<Client, String> {
+    let client = connect(address, tls).await?;
+    match client.range(one("nothing")).await {
+        Ok(_) => Ok(client),
+        Err(status) => Err(format!("{status:?}")),
+    }
 }

@@ -241,9 +241,7 @@ impl Session {
 
     /// Makes the group, with exactly what a member needs.
     async fn ensure_group(&self, action: &'static str) -> Result<()> {
-        if !self.has_role(action, GROUP).await? {
-            self.create(action, GROUP).await?;
-        }
+        self.ensure_role(action, GROUP).await?;
         for grant in text::GRANTS {
             self.apply(action, grant).await?;
         }
@@ -281,7 +279,7 @@ impl Session {
         Ok(())
     }
 
-    /// Makes a member's role, or checks that the one that is there is no more than that.
+    /// Makes a role, or checks that the one that is there is no more than that.
     async fn ensure_role(&self, action: &'static str, role: &str) -> Result<()> {
         if !self.has_role(action, role).await? {
             return self.create(action, role).await;
@@ -290,8 +288,8 @@ impl Session {
             return Err(refused(
                 action,
                 format!(
-                    "there is a role {role} that has more rights than a member's: rename it, or \
-                     choose another name for the cluster"
+                    "there is a role {role} that has more rights than a member of the fleet: rename \
+                     it, or choose another name for the cluster"
                 ),
             ));
         }
