@@ -13,7 +13,7 @@
 //! 2. Every connection is judged three times: at the handshake, when it is taken over from there (a
 //!    resumed session brings a certificate that no handshake has looked at), and whenever the
 //!    members change. One that passes isn't disturbed: so the first member's own connections live
-//!    on when the fleet closes.
+//!    on when the fleet closes. One whose certificate has expired meanwhile doesn't pass.
 //! 3. A connection that doesn't pass any more ([`access`]) gets no further call, its streams end with
 //!    a status that says why, and what is under way has half a second: [`EXPULSION`]. An outsider's write is
 //!    therefore acknowledged at most that long after this instance has applied the change; and what

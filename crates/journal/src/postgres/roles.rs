@@ -23,8 +23,8 @@
 //! node lists and ends it: so all nodes that the cluster names are asked, and those that can't be
 //! reached are told to the caller ([`Revoked::unreached`]). There the second half of 2 counts, once the
 //! node has seen the catalog's change, with its next heartbeat. Statements about roles are not
-//! transactions there, which nothing here relies on. Login needs `ysql_enable_auth` (or
-//! `--use_client_to_server_encryption` with certificates): without it a role is only a word.
+//! transactions there, which nothing here relies on. Logins are checked with `ysql_enable_auth` only:
+//! without it a role is only a word.
 //!
 //! # What it will not do
 //!
