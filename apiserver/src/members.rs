@@ -34,6 +34,7 @@ pub use roster::{Member, Roster, Standing};
 
 use crate::cache::Cache;
 use crate::config::Config;
+use crate::storage::Refusal;
 
 /// Finalizer of every `Member`: what the cluster leaves behind is settled first.
 pub const FINALIZER: &str = "helium.dev/member-cleanup";
@@ -49,6 +50,8 @@ struct Shared {
     cluster: String,
     require_member: bool,
     roster: watch::Sender<Arc<Roster>>,
+    /// Why this server's cluster is shut out, if it is.
+    detached: watch::Sender<Option<String>>,
 }
 
 impl Members {
@@ -60,6 +63,7 @@ impl Members {
                 cluster: config.cluster_name.clone(),
                 require_member: config.require_member,
                 roster: watch::Sender::new(Arc::default()),
+                detached: watch::Sender::new(None),
             }),
         }
     }
@@ -82,41 +86,30 @@ impl Members {
         self.shared.roster.subscribe()
     }
 
-    /// Why this server's cluster is shut out (M4), if it is.
+    /// Why this server's cluster is shut out (M4), if it is. From memory; cheap enough to call for every request.
     #[must_use]
     pub fn detached(&self) -> Option<String> {
-        self.detached_by(&self.shared.roster.borrow())
+        self.shared.detached.borrow().clone()
     }
 
     /// For what lasts, and must end when this server's cluster is shut out.
     #[must_use]
     pub fn detachment(&self) -> Detachment {
         Detachment {
-            members: self.clone(),
-            changes: self.changes(),
+            why: self.shared.detached.subscribe(),
         }
     }
 
-    fn detached_by(&self, roster: &Roster) -> Option<String> {
-        let cluster = &self.shared.cluster;
-        match roster.standing(cluster) {
-            Standing::Unknown | Standing::Open | Standing::Member => None,
-            Standing::Revoked { reason: "" } => Some(format!("cluster {cluster} was revoked")),
-            Standing::Revoked { reason } => {
-                Some(format!("cluster {cluster} was revoked: {reason}"))
-            }
-            Standing::Leaving if self.shared.require_member => {
-                Some(format!("cluster {cluster} is leaving the fleet"))
-            }
-            Standing::Absent if self.shared.require_member => Some(format!(
-                "cluster {cluster} is not a member of the fleet: it left or never joined"
-            )),
-            Standing::Leaving | Standing::Absent => None,
-        }
-    }
-
-    /// Follows the members through their cache until `stop` is cancelled.
-    pub async fn follow(self, cache: Cache, stop: CancellationToken) {
+    /// Follows the members through their cache, and whether the store lets this cluster in at all, until `stop` is
+    /// cancelled.
+    ///
+    /// Both are needed: a store that judges by the members itself may end the connection before the news comes over it.
+    pub async fn follow(
+        self,
+        cache: Cache,
+        mut shut_out: watch::Receiver<Option<Refusal>>,
+        stop: CancellationToken,
+    ) {
         let mut changed = cache.changes();
         let mut seen: Option<Vec<(String, i64)>> = None;
         loop {
@@ -135,24 +128,18 @@ impl Members {
                     seen = Some(versions);
                 }
             }
+            let refused = shut_out.borrow_and_update().clone();
+            self.judge(refused.as_ref());
             tokio::select! {
                 () = stop.cancelled() => return,
-                // The sender lives as long as the cache that we hold.
+                // Both senders live as long as the cache that we hold.
                 _ = changed.changed() => {}
+                Ok(()) = shut_out.changed() => {}
             }
         }
     }
 
     fn publish(&self, roster: Roster) {
-        let before = self.detached();
-        let after = self.detached_by(&roster);
-        match (&before, &after) {
-            (before, Some(why)) if before.as_ref() != Some(why) => {
-                tracing::warn!(cluster = self.cluster(), why, "detached from the fleet");
-            }
-            (Some(_), None) => tracing::info!(cluster = self.cluster(), "part of the fleet again"),
-            _ => {}
-        }
         tracing::debug!(
             members = roster.members().len(),
             open = roster.is_open(),
@@ -160,27 +147,74 @@ impl Members {
         );
         self.shared.roster.send_replace(Arc::new(roster));
     }
+
+    /// Finds out whether the cluster is shut out, and tells if that is new.
+    fn judge(&self, refused: Option<&Refusal>) {
+        let now = self.why_detached(refused);
+        let before = self.detached();
+        if before == now {
+            return;
+        }
+        let cluster = self.cluster();
+        match &now {
+            Some(why) => tracing::warn!(cluster, why, "detached from the fleet"),
+            None => tracing::info!(cluster, "part of the fleet again"),
+        }
+        self.shared.detached.send_replace(now);
+    }
+
+    fn why_detached(&self, refused: Option<&Refusal>) -> Option<String> {
+        let cluster = &self.shared.cluster;
+        let revoked = format!("cluster {cluster} was revoked");
+        match refused {
+            Some(Refusal::Said(reason)) if reason.starts_with(&revoked) => {
+                return Some(reason.clone());
+            }
+            Some(Refusal::Said(reason)) if self.shared.require_member => {
+                return Some(format!(
+                    "the fleet's store doesn't accept cluster {cluster}: {reason}"
+                ));
+            }
+            // What was said before says more.
+            Some(Refusal::Revoked) => {
+                let known = self.detached().filter(|why| why.starts_with(&revoked));
+                return known.or(Some(revoked));
+            }
+            Some(Refusal::Said(_)) | None => {}
+        }
+        let roster = self.roster();
+        match roster.standing(cluster) {
+            Standing::Unknown | Standing::Open | Standing::Member => None,
+            Standing::Revoked { reason: "" } => Some(revoked),
+            Standing::Revoked { reason } => Some(format!("{revoked}: {reason}")),
+            Standing::Leaving if self.shared.require_member => {
+                Some(format!("cluster {cluster} is leaving the fleet"))
+            }
+            Standing::Absent if self.shared.require_member => Some(format!(
+                "cluster {cluster} is not a member of the fleet: it left or never joined"
+            )),
+            Standing::Leaving | Standing::Absent => None,
+        }
+    }
 }
 
 /// Tells when this server's cluster is shut out.
 #[derive(Debug)]
 pub struct Detachment {
-    members: Members,
-    changes: watch::Receiver<Arc<Roster>>,
+    why: watch::Receiver<Option<String>>,
 }
 
 impl Detachment {
     /// Waits until the cluster is shut out and tells why. Can be dropped and called again at any time.
     pub async fn happened(&mut self) -> String {
-        loop {
-            let found = self.members.detached_by(&self.changes.borrow_and_update());
-            if let Some(why) = found {
-                return why;
-            }
-            if self.changes.changed().await.is_err() {
-                // The sender lives as long as the members that we hold.
-                return std::future::pending().await;
-            }
+        let found = match self.why.wait_for(Option::is_some).await {
+            Ok(why) => why.clone(),
+            Err(_) => None,
+        };
+        match found {
+            Some(why) => why,
+            // Nobody knows any more: nothing will change.
+            None => std::future::pending().await,
         }
     }
 }

@@ -154,9 +154,8 @@ impl Registry {
         }
         if let Some(live) = registry.find(HELIUM_GROUP, MEMBERS) {
             let (members, cache) = (registry.members.clone(), live.cache.clone());
-            registry
-                .tasks
-                .spawn(members.follow(cache, shutdown.clone()));
+            let following = members.follow(cache, store.shut_out(), shutdown.clone());
+            registry.tasks.spawn(following);
             let cleanup =
                 Cleanup::new(store.clone(), live.cache.clone(), Self::kinds_of(&registry));
             registry.tasks.spawn(cleanup.run(shutdown.clone()));

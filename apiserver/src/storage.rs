@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use compactor::run as run_compactor;
-pub use error::{Error, Result};
+pub use error::{Error, Refusal, Result};
 pub use expiry::Expiry;
 pub use keys::{Keyspace, Prefix};
 pub use kv::{Alongside, Beside, Deletion, Page, Record, Written};
@@ -60,6 +60,12 @@ impl Store {
             endpoints: Arc::new(Endpoints::open(config)?),
             keys: Keyspace::new(&config.prefix),
         })
+    }
+
+    /// Tells why the store doesn't let this cluster in, if it doesn't: who isn't a member is refused there too.
+    #[must_use]
+    pub fn shut_out(&self) -> tokio::sync::watch::Receiver<Option<Refusal>> {
+        self.endpoints.shut_out()
     }
 
     /// Where things are stored.

@@ -49,6 +49,10 @@ impl From<Error> for Status {
                 Self::timeout_undecided(UNDECIDED)
             }
             Error::LeaseGone => Self::service_unavailable(LEASE_GONE).with_retry_after(RETRY_AFTER),
+            Error::NotAdmitted(_) => {
+                tracing::debug!(error = %Chain(&error), "no store for a request");
+                Self::service_unavailable(error.to_string()).with_retry_after(RETRY_AFTER)
+            }
             Error::Compacted { .. } => Self::expired_list(),
             Error::FutureRevision => Self::timeout("Too large resource version", 1),
             Error::TooLarge => Self::too_large("the object is larger than the store takes"),

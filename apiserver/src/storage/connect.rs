@@ -15,11 +15,12 @@ use http::Uri;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 use url::Url;
 
-use super::error::{Error, Result};
+use super::error::{Error, Refusal, Result};
 use crate::config::StoreConfig;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,6 +35,8 @@ pub(super) struct Endpoints {
     current: AtomicUsize,
     /// Whether the last call got no answer from anybody.
     silent: AtomicBool,
+    /// Why the store doesn't let this cluster in, if it doesn't.
+    shut_out: watch::Sender<Option<Refusal>>,
 }
 
 impl Endpoints {
@@ -53,6 +56,7 @@ impl Endpoints {
             channels,
             current: AtomicUsize::new(0),
             silent: AtomicBool::new(false),
+            shut_out: watch::Sender::new(None),
         })
     }
 
@@ -74,6 +78,7 @@ impl Endpoints {
     /// Notes how a call ended. The log tells when the store falls silent and when it is back, once each,
     /// and not for every request that failed in between.
     pub(super) fn note(&self, error: Option<&Error>) {
+        self.note_admission(error);
         match error {
             Some(error) if error.is_transient() => {
                 if !self.silent.swap(true, Ordering::Relaxed) {
@@ -88,6 +93,24 @@ impl Endpoints {
                 }
             }
         }
+    }
+
+    /// Notes whether the store lets this cluster in, as far as an answer tells.
+    pub(super) fn note_admission(&self, error: Option<&Error>) {
+        let now = match error {
+            Some(Error::NotAdmitted(refusal)) => Some(refusal),
+            // Whoever is silent says nothing about it.
+            Some(error) if error.is_transient() => return,
+            _ => None,
+        };
+        if self.shut_out.borrow().as_ref() != now {
+            self.shut_out.send_replace(now.cloned());
+        }
+    }
+
+    /// Tells why the store doesn't let this cluster in, if it doesn't.
+    pub(super) fn shut_out(&self) -> watch::Receiver<Option<Refusal>> {
+        self.shut_out.subscribe()
     }
 
     /// Whether the last call got no answer from anybody.

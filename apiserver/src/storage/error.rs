@@ -4,6 +4,11 @@ use std::fmt;
 
 use tonic::Code;
 
+/// What stands before the reason when kine-shim shuts somebody out.
+const GATE: &str = "kine-shim: ";
+/// The TLS alert that a revoked certificate gets, as rustls prints it.
+const REVOKED: &str = "CertificateRevoked";
+
 /// Result of a call to the store.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -38,6 +43,9 @@ pub enum Error {
         /// Whether it is known that the call changed nothing.
         outcome_known: bool,
     },
+    /// The store doesn't accept this server's certificate (any more); nothing happened.
+    #[error("the store doesn't let this cluster in: {0}")]
+    NotAdmitted(Refusal),
     /// The revision asked for is gone.
     #[error("the revision has been compacted")]
     Compacted {
@@ -66,6 +74,9 @@ pub enum Error {
 impl Error {
     pub(super) fn from_status(doing: &'static str, writes: bool, status: tonic::Status) -> Self {
         let text = status.message();
+        if let Some(refusal) = Refusal::of(&status) {
+            return Self::NotAdmitted(refusal);
+        }
         match status.code() {
             Code::OutOfRange if text.contains("compacted") => Self::Compacted { oldest: 0 },
             Code::OutOfRange if text.contains("future revision") => Self::FutureRevision,
@@ -103,7 +114,45 @@ impl Error {
     /// Whether trying again, perhaps at another endpoint, may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Timeout { .. })
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::Timeout { .. } | Self::NotAdmitted(_)
+        )
+    }
+}
+
+/// What a store says to a cluster that it doesn't let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The reason, as an open connection is told when it ends.
+    Said(String),
+    /// The certificate was revoked: a new connection is told no more than that, by a TLS alert.
+    Revoked,
+}
+
+impl Refusal {
+    fn of(status: &tonic::Status) -> Option<Self> {
+        if status.code() == Code::PermissionDenied {
+            let reason = status.message().strip_prefix(GATE)?;
+            return Some(Self::Said(reason.to_owned()));
+        }
+        let mut cause = std::error::Error::source(status);
+        while let Some(error) = cause {
+            if error.to_string().contains(REVOKED) {
+                return Some(Self::Revoked);
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Said(reason) => f.write_str(reason),
+            Self::Revoked => f.write_str("its certificate was revoked"),
+        }
     }
 }
 
@@ -168,6 +217,28 @@ mod tests {
         }
         let answer = Error::from_status("try", true, internal(None));
         assert!(matches!(answer, Error::Refused { .. }), "{answer}");
+    }
+
+    #[test]
+    fn a_store_that_shuts_us_out_says_why() {
+        let text = "kine-shim: cluster c2 was revoked: stolen";
+        let error = Error::from_status("try", true, tonic::Status::permission_denied(text));
+        assert!(
+            matches!(&error, Error::NotAdmitted(Refusal::Said(reason)) if reason == "cluster c2 was revoked: stolen"),
+            "{error}"
+        );
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRevoked);
+        let mut status = tonic::Status::unavailable("transport error");
+        status.set_source(Arc::new(io::Error::new(io::ErrorKind::InvalidData, alert)));
+        let error = Error::from_status("try", true, status);
+        assert!(
+            matches!(error, Error::NotAdmitted(Refusal::Revoked)),
+            "{error}"
+        );
+        // Rights inside of an etcd are another matter.
+        let text = "etcdserver: permission denied";
+        let error = Error::from_status("try", true, tonic::Status::permission_denied(text));
+        assert!(matches!(error, Error::Refused { .. }), "{error}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Following a prefix.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use helium_etcd_proto::etcdserverpb as pb;
 use helium_etcd_proto::etcdserverpb::watch_client::WatchClient;
@@ -10,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataValue;
 
+use super::connect::Endpoints;
 use super::error::{Error, Result};
 use super::kv::{Record, header_revision};
 use super::{CALL_TIMEOUT, Prefix, Store};
@@ -69,6 +72,7 @@ pub enum Update {
 
 /// A watch of one prefix, on a stream of its own.
 pub struct WatchStream {
+    endpoints: Arc<Endpoints>,
     requests: mpsc::Sender<pb::WatchRequest>,
     responses: tonic::Streaming<pb::WatchResponse>,
 }
@@ -103,12 +107,15 @@ impl Store {
         let started = tokio::time::timeout(CALL_TIMEOUT, client.watch(request)).await;
         match started {
             Ok(Ok(response)) => Ok(WatchStream {
+                endpoints: Arc::clone(&self.endpoints),
                 requests,
                 responses: response.into_inner(),
             }),
             Ok(Err(status)) => {
                 self.endpoints.failed(at);
-                Err(Error::from_status(DOING, false, status))
+                let error = Error::from_status(DOING, false, status);
+                self.endpoints.note_admission(Some(&error));
+                Err(error)
             }
             Err(_) => {
                 self.endpoints.failed(at);
@@ -141,8 +148,13 @@ impl WatchStream {
                     let status = tonic::Status::unavailable("the watch stream ended");
                     return Err(Error::from_status(DOING, false, status));
                 }
-                Err(status) => return Err(Error::from_status(DOING, false, status)),
+                Err(status) => {
+                    let error = Error::from_status(DOING, false, status);
+                    self.endpoints.note_admission(Some(&error));
+                    return Err(error);
+                }
             };
+            self.endpoints.note_admission(None);
             if let Some(update) = interpret(response)? {
                 return Ok(update);
             }

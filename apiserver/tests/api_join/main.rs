@@ -2,6 +2,7 @@
 
 mod fleet;
 mod refusals;
+mod revocation;
 #[path = "../api_registry/store.rs"]
 #[allow(
     dead_code,
