@@ -126,6 +126,22 @@ pub(crate) fn redeem(
     ))
 }
 
+/// Whether this cluster has joined with this very token and authority before: it lost the answer, or was killed before it
+/// had written it down, and asks again. It gets the answer again, and nothing changes (J2 is about clusters, not requests).
+pub(crate) fn is_repeated(stored: Option<&Object>, request: &Request, roster: &Roster) -> bool {
+    let Some(token) = stored else { return false };
+    let expected = tokens::text(token, "secretHash");
+    let used = token.get_path(&["status", "usedTime"]);
+    same(expected.as_bytes(), hash(&request.secret).as_bytes())
+        && tokens::text(token, "cluster") == request.cluster
+        && used.is_some_and(Value::is_string)
+        && roster.get(&request.cluster).is_some_and(|member| {
+            member.authorities.trim() == request.authorities.trim()
+                && member.revoked.is_none()
+                && !member.leaving
+        })
+}
+
 /// Whether the cluster can be a member among those that there are: 409 if its name or an authority of its is taken or the fleet
 /// is open (J4), 422 if its authorities can't be any.
 pub(crate) fn check(request: &Request, roster: &Roster, own: &str) -> Result<(), Status> {
@@ -184,9 +200,11 @@ pub(crate) fn answer(member: &Object, roster: &Roster) -> Value {
         .collect();
     trust.push((cluster, authorities));
     trust.sort_unstable();
+    trust.dedup();
     let mut clusters: Vec<&str> = roster.active().collect();
     clusters.push(cluster);
     clusters.sort_unstable();
+    clusters.dedup();
     let trust: Vec<Value> = trust
         .into_iter()
         .map(|(cluster, authorities)| {

@@ -59,7 +59,13 @@ impl Registry {
         let stored = stored
             .transpose()
             .map_err(|error| error::unreadable(&error))?;
-        let used = join::redeem(stored.as_ref(), request, Timestamp::now())?;
+        let redeemed = join::redeem(stored.as_ref(), request, Timestamp::now());
+        if redeemed.is_err()
+            && let Some(answer) = self.repeated(members, stored.as_ref(), request).await?
+        {
+            return Ok(Some(answer));
+        }
+        let used = redeemed?;
         // A token that opens was stored.
         let token_revision = record.map_or(0, |record| record.revision);
 
@@ -92,6 +98,29 @@ impl Registry {
             }
             Written::Fenced { .. } => Ok(None),
         }
+    }
+
+    /// The answer that a cluster got already, if it has joined with just this.
+    async fn repeated(
+        &self,
+        members: &Live,
+        stored: Option<&Object>,
+        request: &Request,
+    ) -> Result<Option<Response<Body>>, Status> {
+        if stored.is_none() {
+            return Ok(None);
+        }
+        let roster = self.fresh_roster(members).await?;
+        if !join::is_repeated(stored, request, &roster) {
+            return Ok(None);
+        }
+        let snapshot = members.cache.snapshot("", None);
+        let mut objects = snapshot.entries.iter().map(|entry| &entry.object);
+        let member = objects.find(|member| member.name() == request.cluster);
+        Ok(member.map(|member| {
+            let answer = join::answer(member, &roster).to_string();
+            error::json(StatusCode::OK, Bytes::from(answer))
+        }))
     }
 
     /// All members as the store has them now.

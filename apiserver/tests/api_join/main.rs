@@ -75,8 +75,36 @@ async fn of_two_that_show_one_token_at_once_one_joins() {
         let loser = if x.code == 201 { y } else { x };
         // The token is used, unless the name was seen to be taken first.
         assert!([403, 409].contains(&loser.code), "{}", loser.text());
-        assert_eq!(fleet.join(&secret, &name, &two).await.code, 403);
+        let third = authority("three");
+        assert_eq!(fleet.join(&secret, &name, &third).await.code, 403);
     }
+    fleet.stop().await;
+}
+
+/// A cluster whose answer was lost could once only start again with another name.
+#[tokio::test]
+async fn a_cluster_that_lost_the_answer_gets_it_again() {
+    let fleet = Fleet::start().await;
+    let secret = fleet.make_token(&token("abc123", "c4", 900)).await;
+    let own = authority("four");
+    let first = fleet.join(&secret, "c4", &own).await;
+    assert_eq!(first.code, 201, "{}", first.text());
+    let again = fleet.join(&secret, "c4", &own).await;
+    assert_eq!(again.code, 200, "{}", again.text());
+    assert_eq!(again.json(), first.json());
+    // Nobody else does: not with another secret, authority or name, and not when the cluster was shut out.
+    let wrong = format!("abc123.{}", "x".repeat(24));
+    assert_eq!(fleet.join(&wrong, "c4", &own).await.code, 401);
+    assert_eq!(
+        fleet.join(&secret, "c4", &authority("other")).await.code,
+        403
+    );
+    assert_eq!(fleet.join(&secret, "c5", &own).await.code, 403);
+    let revoked = json!({"spec": {"revoked": true, "revokedReason": "lost"}});
+    fleet
+        .patch("/apis/helium.dev/v1/members/c4", &revoked)
+        .await;
+    assert_eq!(fleet.join(&secret, "c4", &own).await.code, 403);
     fleet.stop().await;
 }
 

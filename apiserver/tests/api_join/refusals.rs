@@ -76,7 +76,7 @@ async fn an_expired_used_or_other_clusters_token_says_so() {
         "the token is for cluster \"c4\"",
     );
     assert_eq!(fleet.join(&secret, "c4", &own).await.code, 201);
-    let again = fleet.join(&secret, "c4", &own).await;
+    let again = fleet.join(&secret, "c4", &authority("five")).await;
     says(
         &again,
         StatusCode::FORBIDDEN,
