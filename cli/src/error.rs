@@ -1,9 +1,15 @@
 //! What can go wrong with a command, with a code, and what to do about it.
 
+mod fleet;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use helium_telemetry::logging;
+use jiff::Timestamp;
+
+use crate::connection::Refusal;
+pub use fleet::JoinRefusal;
 
 /// A [`std::result::Result`] with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -96,6 +102,178 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A cluster refused something, or didn't answer.
+    #[error("{doing}")]
+    Refused {
+        /// What was asked for.
+        doing: String,
+        /// What it said.
+        #[source]
+        source: Refusal,
+    },
+    /// A member doesn't let a cluster in.
+    #[error("{cluster} can't join: {kind} ({message})")]
+    JoinRefused {
+        /// Why.
+        kind: JoinRefusal,
+        /// Who wanted to join.
+        cluster: String,
+        /// What the server said.
+        message: String,
+    },
+    /// The server isn't the one that is meant.
+    #[error("{server} isn't the server that is meant: {reason}; it shows {}", shown.join(", "))]
+    WrongServer {
+        /// Its URL.
+        server: String,
+        /// What doesn't fit.
+        reason: String,
+        /// The hashes of the keys that it shows.
+        shown: Vec<String>,
+    },
+    /// Two clocks disagree too much.
+    #[error("the clocks differ by {}: {server} shows {theirs:.0}, this machine {ours:.0}",
+        crate::table::span(theirs.duration_since(*ours).as_secs().abs()))]
+    ClockSkew {
+        /// The server.
+        server: String,
+        /// Its clock.
+        theirs: Timestamp,
+        /// This machine's clock at that moment.
+        ours: Timestamp,
+    },
+    /// A server isn't reached.
+    #[error("{server} isn't reached: {reason}")]
+    Unreachable {
+        /// Its URL.
+        server: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Something else answers.
+    #[error("{server} isn't a helium-apiserver: {reason}")]
+    NotHelium {
+        /// Its URL.
+        server: String,
+        /// What it said.
+        reason: String,
+    },
+    /// A folder belongs to another cluster.
+    #[error("{} is the folder of {owner}, not of {cluster}", path.display())]
+    OtherClustersFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: String,
+        /// Who was named.
+        cluster: String,
+    },
+    /// The kubeconfig leads to another cluster than was named.
+    #[error("the kubeconfig leads to {own}, not to {asked}")]
+    OtherCluster {
+        /// Who was named.
+        asked: String,
+        /// Whose it is.
+        own: String,
+    },
+    /// A cluster can't do to itself what another one must.
+    #[error("the kubeconfig leads to {cluster} itself")]
+    OwnCluster {
+        /// The cluster.
+        cluster: String,
+    },
+    /// The cluster doesn't say what it is called in the fleet.
+    #[error("{server} doesn't say which cluster it is")]
+    NoName {
+        /// Its URL.
+        server: String,
+    },
+    /// There is no such member.
+    #[error("there is no member {cluster}")]
+    NoMember {
+        /// Who was named.
+        cluster: String,
+    },
+    /// The name is a member's.
+    #[error("there is a member {cluster} already")]
+    Taken {
+        /// The name.
+        cluster: String,
+    },
+    /// Others are members: a cluster doesn't become one by itself.
+    #[error("the fleet has members: {}", members.join(", "))]
+    NotFirst {
+        /// Who they are.
+        members: Vec<String>,
+    },
+    /// The first member would shut out others that take part in an open fleet.
+    #[error("the first member would shut out {}, which take part without an authority", members.join(", "))]
+    WouldShutOut {
+        /// Who they are.
+        members: Vec<String>,
+    },
+    /// It isn't known where another cluster reaches this one.
+    #[error("{cluster} has published no endpoint named direct")]
+    NoServer {
+        /// This cluster.
+        cluster: String,
+    },
+    /// It isn't known by which authority the server is believed.
+    #[error(
+        "there is neither a caBundle in APIService v1.helium.dev nor an authority in the kubeconfig"
+    )]
+    NoAuthority,
+    /// A password can't be part of a command.
+    #[error("the role's password can't be part of a command that is printed")]
+    DatabaseNeedsFile,
+    /// The database refused something.
+    #[error("{doing} in the database")]
+    Database {
+        /// What was to be done.
+        doing: String,
+        /// What it said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A join file can't be used.
+    #[error("reading {}: {reason}", path.display())]
+    JoinFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Neither a file nor arguments say what to join.
+    #[error("neither a join file nor --server, --token and --ca-hash are given")]
+    NothingToJoin,
+    /// A cluster that is said to be dead was heard of.
+    #[error("{cluster} was heard of at {heard:.0}")]
+    Alive {
+        /// Who.
+        cluster: String,
+        /// When.
+        heard: Timestamp,
+    },
+    /// An agent goes on putting back what is removed.
+    #[error("helium-agent still runs in {cluster}")]
+    AgentRuns {
+        /// Where.
+        cluster: String,
+    },
+    /// Something that was asked for hasn't happened yet.
+    #[error("{what} isn't settled after {seconds} s")]
+    NotSettled {
+        /// What.
+        what: String,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// A cluster that was shut out goes on being heard.
+    #[error("{cluster} still renews its heartbeat")]
+    StillHeard {
+        /// Who.
+        cluster: String,
+    },
     /// The log couldn't be set up.
     #[error("setting up the log")]
     Log(#[from] logging::Error),
@@ -134,6 +312,23 @@ impl Error {
             Self::Runtime(_) => "H012",
             Self::Cluster { .. } => "H014",
             Self::ReadKubeconfig { .. } => "H015",
+            Self::Refused { .. } => "H014",
+            Self::JoinRefused { kind, .. } => kind.code(),
+            Self::WrongServer { .. } => "H025",
+            Self::ClockSkew { .. } => "H026",
+            Self::Unreachable { .. } => "H027",
+            Self::NotHelium { .. } => "H028",
+            Self::OtherClustersFolder { .. } => "H029",
+            Self::OtherCluster { .. } | Self::OwnCluster { .. } | Self::NoName { .. } => "H030",
+            Self::Database { .. } | Self::DatabaseNeedsFile => "H031",
+            Self::JoinFile { .. } | Self::NothingToJoin => "H032",
+            Self::NotFirst { .. } | Self::WouldShutOut { .. } => "H033",
+            Self::Alive { .. } => "H034",
+            Self::NotSettled { .. } | Self::StillHeard { .. } => "H035",
+            Self::AgentRuns { .. } => "H036",
+            Self::Taken { .. } => "H024",
+            Self::NoMember { .. } => "H039",
+            Self::NoServer { .. } | Self::NoAuthority => "H040",
         }
     }
 
@@ -141,10 +336,10 @@ impl Error {
     pub fn remedy(&self) -> String {
         match self {
             Self::DataDir { .. } => {
-                "Choose a directory that you may write to, with --data-dir.".to_owned()
+                "Choose a directory that you may write to, with --data-dir or --dir.".to_owned()
             }
             Self::DataDirInUse { .. } => {
-                "Stop the other process, or choose another directory with --data-dir.".to_owned()
+                "Stop the other process, or choose another directory with --data-dir or --dir.".to_owned()
             }
             Self::Store { .. } => {
                 "Check the endpoint (host, port, user, password, database), and that the database \
@@ -166,8 +361,8 @@ impl Error {
                 "Choose an address of this machine with --bind-address.".to_owned()
             }
             Self::Certificates(_) => {
-                "If files under pki/ in the data directory were edited, remove that folder: new \
-                 certificates are made at the next start."
+                "If certificates or keys in the directory were edited, remove them (helium up: its folder pki/): new \
+                 ones are made next time."
                     .to_owned()
             }
             Self::Kubeconfig(_) | Self::Runtime(_) => {
@@ -185,6 +380,76 @@ impl Error {
                 "Name a kubeconfig with --kubeconfig, and one of its contexts with --context."
                     .to_owned()
             }
+            Self::Refused { .. } => {
+                "Check the rights of the kubeconfig's user, and run helium doctor with the same kubeconfig.".to_owned()
+            }
+            Self::JoinRefused { kind, cluster, .. } => kind.remedy(cluster),
+            Self::WrongServer { .. } => {
+                "Check the URL. If it is right, the hash is of another server or authority, or somebody sits between: get a new command from \
+                 helium token create, and don't take the hash from what is shown here. Nothing was sent."
+                    .to_owned()
+            }
+            Self::ClockSkew { .. } => {
+                "Set the clock that is wrong (timedatectl, chronyc tracking). Nothing was sent, and the token is still what it was.".to_owned()
+            }
+            Self::Unreachable { .. } => {
+                "Check the URL, and that this machine may connect there: it is the helium-apiserver of a member, past its kube-apiserver.".to_owned()
+            }
+            Self::NotHelium { .. } => {
+                "--server is the URL of a member's helium-apiserver itself, not of its kube-apiserver; helium token create prints it. It must be of a version \
+                 that knows joining."
+                    .to_owned()
+            }
+            Self::OtherClustersFolder { .. } => {
+                "Name a folder of its own with --dir: a cluster's keys are nobody else's.".to_owned()
+            }
+            Self::OtherCluster { .. } => {
+                "Name the right kubeconfig or context, or the right --cluster-name: it is what that cluster's helium-apiserver was started with.".to_owned()
+            }
+            Self::OwnCluster { .. } => {
+                "Use the kubeconfig of another member: a cluster neither revokes nor buries itself (to take it out: helium leave, without --dead).".to_owned()
+            }
+            Self::NoName { .. } => {
+                "Is this a cluster of a fleet, and its helium-apiserver up to date? helium doctor says more.".to_owned()
+            }
+            Self::NoMember { .. } => "helium members shows who they are.".to_owned(),
+            Self::Taken { cluster } => format!(
+                "Choose another name; if {cluster} is to join anew, remove its former life first: helium leave --dead {cluster}."
+            ),
+            Self::NotFirst { .. } => {
+                "Join instead: helium token create in one of them, helium join here.".to_owned()
+            }
+            Self::WouldShutOut { .. } => {
+                "Stop Helium there, delete their Members (kubectl delete member …), make this cluster the first, and let them join with tokens.".to_owned()
+            }
+            Self::NoServer { .. } => {
+                "Give --server: the URL of this cluster's helium-apiserver as the other cluster reaches it (its agent publishes it with --advertise-direct-url)."
+                    .to_owned()
+            }
+            Self::NoAuthority => {
+                "Give --ca-file: the authority (PEM) of helium-apiserver's serving certificate.".to_owned()
+            }
+            Self::DatabaseNeedsFile => "Name a file for it: --join-file.".to_owned(),
+            Self::Database { .. } => {
+                "Check the administrator's URL (HELIUM_DATABASE_URL): its user must be allowed to make roles. What the fleet itself was told holds."
+                    .to_owned()
+            }
+            Self::JoinFile { .. } | Self::NothingToJoin => {
+                "Use the file as helium token create --join-file has written it, or its command.".to_owned()
+            }
+            Self::Alive { cluster, .. } => format!(
+                "Take it out from there: helium leave. To shut it out: helium revoke {cluster}. If it is dead all the same: --force."
+            ),
+            Self::AgentRuns { .. } => {
+                "It puts back what is removed: end that process (as a Deployment it is stopped by itself), and run this again.".to_owned()
+            }
+            Self::NotSettled { .. } => {
+                "Run this again: it goes on. A store that is down, or a finalizer, holds it up: kubectl describe it, and helium doctor.".to_owned()
+            }
+            Self::StillHeard { cluster } => format!(
+                "Its servers may run without --members-prefix on kine-shim, or on another store: helium doctor there, and close its way to the database \
+                 (--database-url). The Member of {cluster} stays revoked."
+            ),
             Self::Log(_) => "Correct --log-filter or RUST_LOG.".to_owned(),
         }
     }
@@ -194,13 +459,29 @@ impl Error {
 mod tests {
     #[test]
     fn every_code_has_a_page() {
-        let pages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors");
-        for number in 1..=15 {
-            let page = pages.join(format!("H{number:03}.md"));
+        let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let pages = here.join("../docs/errors");
+        let mut codes: Vec<String> = ["src/error.rs", "src/error/fleet.rs"]
+            .iter()
+            .flat_map(|source| {
+                let text = std::fs::read_to_string(here.join(source)).expect("a source");
+                let quoted = text.split('"').map(str::to_owned).collect::<Vec<_>>();
+                quoted.into_iter().filter(|part| {
+                    part.len() == 4
+                        && part.starts_with('H')
+                        && part[1..].bytes().all(|byte| byte.is_ascii_digit())
+                })
+            })
+            .collect();
+        codes.sort();
+        codes.dedup();
+        assert!(codes.len() > 30, "{codes:?}");
+        for code in codes {
+            let page = pages.join(format!("{code}.md"));
             let text = std::fs::read_to_string(&page)
                 .unwrap_or_else(|error| panic!("{}: {error}", page.display()));
             assert!(
-                text.contains("## What to do"),
+                text.starts_with(&format!("# {code}: ")) && text.contains("## What to do"),
                 "{} doesn't say what to do",
                 page.display()
             );

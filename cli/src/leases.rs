@@ -4,17 +4,15 @@
 //! lease says of time was written by its holder's clock; whether it has run out is judged by this machine's, and so is only as
 //! good as both agree. Nothing here decides anything.
 
-use std::io::Write as _;
-
-use helium_telemetry::Chain;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::connection::Connection;
 use crate::error::{Error, Result};
 use crate::options::{LeasesOptions, OutputFormat};
+use crate::table::{self, ago};
 
 const GROUP: &str = "coordination.helium.dev";
 const TOKEN: &str = "helium.dev/fencing-token";
@@ -63,7 +61,7 @@ impl State {
 
 /// Prints the leases.
 pub(crate) async fn run(options: LeasesOptions) -> Result<()> {
-    let client = client(&options).await?;
+    let client = Connection::open(&options.access).await?.client();
     let kind = GroupVersionKind::gvk(GROUP, "v1", "Lease");
     let resource = ApiResource::from_gvk_with_plural(&kind, "leases");
     let api: Api<DynamicObject> = match &options.namespace {
@@ -86,30 +84,8 @@ pub(crate) async fn run(options: LeasesOptions) -> Result<()> {
         }
         OutputFormat::Text => table(&rows, now),
     };
-    let mut stdout = std::io::stdout().lock();
-    // Whoever reads may have seen enough.
-    let _closed = stdout.write_all(text.as_bytes());
+    table::print(&text);
     Ok(())
-}
-
-async fn client(options: &LeasesOptions) -> Result<kube::Client> {
-    let (what, file) = match &options.kubeconfig {
-        Some(path) => (path.display().to_string(), Kubeconfig::read_from(path)),
-        None => ("the default kubeconfig".to_owned(), Kubeconfig::read()),
-    };
-    let unusable = |why: &(dyn std::error::Error + 'static)| Error::ReadKubeconfig {
-        what: what.clone(),
-        reason: Chain(why).to_string(),
-    };
-    let file = file.map_err(|error| unusable(&error))?;
-    let chosen = KubeConfigOptions {
-        context: options.context.clone(),
-        ..KubeConfigOptions::default()
-    };
-    let config = kube::Config::from_custom_kubeconfig(file, &chosen)
-        .await
-        .map_err(|error| unusable(&error))?;
-    kube::Client::try_from(config).map_err(|error| unusable(&error))
 }
 
 fn row(lease: &DynamicObject, now: Timestamp) -> Row {
@@ -160,50 +136,19 @@ fn table(rows: &[Row], now: Timestamp) -> String {
         "RENEWED",
         "STATE",
     ];
-    let mut lines = vec![head.map(str::to_owned)];
-    for row in rows {
-        let dash = |text: &str| if text.is_empty() { "-" } else { text }.to_owned();
-        lines.push([
-            dash(&row.namespace),
-            dash(&row.name),
-            dash(&row.holder),
-            dash(&row.cluster),
-            dash(&row.token),
+    let cells = rows.iter().map(|row| {
+        [
+            row.namespace.clone(),
+            row.name.clone(),
+            row.holder.clone(),
+            row.cluster.clone(),
+            row.token.clone(),
             ago(row.acquired, now),
             ago(row.renewed, now),
             row.state.as_str().to_owned(),
-        ]);
-    }
-    let mut widths = [0; 8];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut text = String::new();
-    for line in lines {
-        let cells = line.iter().zip(widths);
-        let padded: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        text.push_str(padded.join("   ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-/// How long ago, as kubectl writes ages: one unit, or two of the smaller ones.
-fn ago(then: Option<Timestamp>, now: Timestamp) -> String {
-    let Some(then) = then else {
-        return "-".to_owned();
-    };
-    let seconds = now.duration_since(then).as_secs().max(0);
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7_200 => format!("{}m{}s", seconds / 60, seconds % 60),
-        7_200..172_800 => format!("{}h{}m", seconds / 3_600, seconds % 3_600 / 60),
-        _ => format!("{}d", seconds / 86_400),
-    }
+        ]
+    });
+    table::render(head, cells)
 }
 
 #[cfg(test)]

@@ -2,23 +2,35 @@
 //!
 //! `helium up` runs a whole fleet in one process: one kine-shim on SQLite (or any endpoint), and
 //! one API server for each named cluster, with certificates and kubeconfigs. `helium leases` shows who
-//! leads what in any fleet.
+//! leads what in any fleet. `init`, `token`, `join`, `members`, `leave` and `revoke` say which clusters
+//! belong to one. `helium doctor` names what is wrong in a cluster.
 //!
 //! Rules: standard output is data or what to type next, standard error is talk. Every error has a
 //! code with a page in `docs/errors/`, and says what is wrong and what to do. Exit codes: 0 done,
 //! 1 failed, 2 wrong usage.
 
+mod connection;
+mod doctor;
 mod error;
+mod files;
+mod fleet;
 mod leases;
 mod options;
+mod table;
 mod up;
+mod wire;
 
 use std::process::ExitCode;
 
 use helium_telemetry::{Chain, logging};
 
-pub use error::{Error, Result};
-pub use options::{Cluster, Clusters, Command, LeasesOptions, Options, OutputFormat, UpOptions};
+pub use connection::{Access, Clock, Refusal};
+pub use error::{Error, JoinRefusal, Result};
+pub use options::{
+    Cluster, Clusters, Command, DoctorOptions, InitOptions, JoinOptions, LeasesOptions,
+    LeaveOptions, MembersOptions, Names, Options, OutputFormat, RevokeOptions, ServiceAccountUser,
+    Token, TokenCommand, TokenCreateOptions, TokenDeleteOptions, TokenListOptions, UpOptions,
+};
 pub use up::{ClusterReport, Fleet, Report, start};
 
 /// Reads the arguments, runs the command, and prints an error if there is one.
@@ -26,7 +38,7 @@ pub fn main() -> ExitCode {
     let options = Options::read();
     helium_tls::install_provider();
     match run(options) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", Chain(&error));
             eprintln!("{}", error.remedy());
@@ -36,7 +48,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(options: Options) -> Result<()> {
+fn run(options: Options) -> Result<ExitCode> {
     let Options {
         log_filter,
         log_format,
@@ -47,8 +59,16 @@ fn run(options: Options) -> Result<()> {
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
+    let done = |done: Result<()>| done.map(|()| ExitCode::SUCCESS);
     match command {
-        Command::Up(options) => runtime.block_on(up::run(options)),
-        Command::Leases(options) => runtime.block_on(leases::run(options)),
+        Command::Up(options) => done(runtime.block_on(up::run(options))),
+        Command::Leases(options) => done(runtime.block_on(leases::run(options))),
+        Command::Init(options) => done(runtime.block_on(fleet::init(options))),
+        Command::Token(command) => done(runtime.block_on(fleet::token(command))),
+        Command::Join(options) => done(runtime.block_on(fleet::join(options))),
+        Command::Members(options) => done(runtime.block_on(fleet::members(options))),
+        Command::Leave(options) => done(runtime.block_on(fleet::leave(options))),
+        Command::Revoke(options) => done(runtime.block_on(fleet::revoke(options))),
+        Command::Doctor(options) => runtime.block_on(doctor::run(options)),
     }
 }

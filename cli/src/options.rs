@@ -5,9 +5,19 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+mod fleet;
+
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use helium_telemetry::logging::Format;
+
+use crate::connection::Access;
+pub use fleet::{
+    DoctorOptions, InitOptions, JoinOptions, LeaveOptions, MembersOptions, Names, RevokeOptions,
+    ServiceAccountUser, Token, TokenCommand, TokenCreateOptions, TokenDeleteOptions,
+    TokenListOptions,
+};
+pub(crate) use fleet::{TOKEN_ID_CHARACTERS, TOKEN_SECRET_CHARACTERS};
 
 /// A control plane that many Kubernetes clusters share.
 #[derive(Debug, Parser)]
@@ -31,17 +41,29 @@ pub enum Command {
     Up(UpOptions),
     /// Show who holds the fleet's leases: who leads what, since when, from which cluster.
     Leases(LeasesOptions),
+    /// Make a cluster the first member of a fleet: its authorities, certificates, and its Member.
+    Init(InitOptions),
+    /// Tokens that let clusters join.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Make a cluster a member of a fleet, with a token from one that is.
+    Join(JoinOptions),
+    /// Show the fleet's members.
+    Members(MembersOptions),
+    /// Take a cluster out of the fleet, and out of it only what is Helium's.
+    Leave(LeaveOptions),
+    /// Shut a cluster out of the fleet at once.
+    Revoke(RevokeOptions),
+    /// Examine Helium in one cluster: what is wrong, why, and what to do.
+    Doctor(DoctorOptions),
 }
 
 /// Arguments of `helium leases`.
 #[derive(Debug, Clone, Args)]
 pub struct LeasesOptions {
-    /// The kubeconfig of any cluster of the fleet. Default: what KUBECONFIG names, or ~/.kube/config.
-    #[arg(long)]
-    pub kubeconfig: Option<PathBuf>,
-    /// Its context. Default: the current one.
-    #[arg(long)]
-    pub context: Option<String>,
+    /// Which cluster is asked.
+    #[command(flatten)]
+    pub access: Access,
     /// Only leases of this namespace. Default: all.
     #[arg(long, short)]
     pub namespace: Option<String>,

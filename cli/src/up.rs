@@ -8,7 +8,6 @@
 //! servers, then kubeconfigs are written, then the report is printed. It stops in reverse order, so
 //! that no API server reports a store that is gone. If a part fails, those started before it stop.
 
-mod files;
 mod kubeconfig;
 mod pki;
 mod report;
@@ -24,8 +23,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
+use crate::files::DataDir;
 use crate::options::UpOptions;
-use files::DataDir;
 use kubeconfig::Context;
 use pki::ClusterPki;
 pub use report::{ClusterReport, Report};

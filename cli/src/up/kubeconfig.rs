@@ -56,5 +56,5 @@ pub(super) fn write(path: &Path, contexts: &[&Context]) -> Result<()> {
         })).collect::<Vec<_>>(),
     });
     let text = serde_yaml_ng::to_string(&document).map_err(Error::Kubeconfig)?;
-    super::files::write_secret(path, &text)
+    crate::files::write_secret(path, &text)
 }

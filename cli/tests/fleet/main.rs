@@ -1,0 +1,10 @@
+//! `helium init`, `token`, `join`, `members`, `leave --dead` and `revoke`, as a person uses them, with real servers.
+
+mod database;
+mod impostor;
+mod joining;
+mod refusals;
+mod shutting_out;
+mod support;
+#[path = "../up/support.rs"]
+mod up;
