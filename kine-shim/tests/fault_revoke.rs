@@ -91,6 +91,7 @@ async fn write(
         match put(connected, &key).await {
             Ok(at) => told.acknowledge(key, at),
             Err(_) => {
+                failed += 1;
                 client = None;
             }
         }
