@@ -11,14 +11,23 @@
 //!   namespaces hang when the store is down. What follows from it is [`crate::departures`]' business.
 //! - **G3** Where a cluster runs all its controllers under one identity, the kind of call tells them apart: calls on
 //!   a collection inside a namespace are the namespace controller's, those on single objects the garbage collector's.
+//! - **G4** No collector's haste costs another cluster its own objects: the finalizer `orphan` of a shared owner falls only after
+//!   every collector has had time to act on it ([`orphaning`]).
 //!
 //! What it will not do: decide who may do what; requests were authorised before.
+
+mod orphaning;
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
 
 use crate::authn::UserInfo;
 use crate::backend::ApiRequest;
 use crate::config::Config;
 use crate::definitions::{NamespaceDeletion, Resource};
 use crate::request_info::Verb;
+use orphaning::Orphaning;
 
 /// The identity of a controller manager whose controllers don't have their own.
 const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
@@ -35,8 +44,8 @@ pub enum Verdict {
         /// Whether the caller can be no other controller than the namespace controller.
         sure: bool,
     },
-    /// Refuse it, with this explanation.
-    Refused(&'static str),
+    /// The objects keep the namespace: refuse their deletion, if there are any.
+    Blocks,
 }
 
 /// Knows the identities that are guarded.
@@ -44,6 +53,7 @@ pub enum Verdict {
 pub struct Guard {
     namespace_controllers: Vec<String>,
     garbage_collectors: Vec<String>,
+    orphaning: Arc<Orphaning>,
 }
 
 impl Guard {
@@ -53,6 +63,7 @@ impl Guard {
         Self {
             namespace_controllers: config.namespace_controllers.clone(),
             garbage_collectors: config.garbage_collectors.clone(),
+            orphaning: Arc::default(),
         }
     }
 
@@ -67,20 +78,8 @@ impl Guard {
             NamespaceDeletion::HomeOnly => Verdict::TakesHome {
                 sure: self.is_namespace_controller(&request.user),
             },
-            NamespaceDeletion::Block if request.verb != Verb::List => Verdict::Refused(
-                "the definition's policy namespaceDeletion: Block keeps shared objects in the namespace; delete them first",
-            ),
-            NamespaceDeletion::Block => Verdict::Pass,
+            NamespaceDeletion::Block => Verdict::Blocks,
         }
-    }
-
-    /// Whether a request is a cluster's departure from a namespace that is answered without asking anybody (G2).
-    #[must_use]
-    pub fn is_departure(&self, request: &ApiRequest, resource: &Resource) -> bool {
-        matches!(
-            self.judge(request, resource),
-            Verdict::Leaves | Verdict::TakesHome { .. }
-        )
     }
 
     /// Whether a user is one of the cluster's own controllers that are guarded.
@@ -104,6 +103,13 @@ impl Guard {
             Verb::Delete => own_identity,
             _ => false,
         }
+    }
+
+    /// Whether a collector may let an owner of this uid go, whose dependents are to be orphaned (G4). The first time that it is
+    /// asked of an owner it may not.
+    #[must_use]
+    pub fn may_end_orphaning(&self, uid: &str) -> bool {
+        self.orphaning.is_due(uid, Instant::now())
     }
 
     /// Whether a user is the namespace controller and can be no other.

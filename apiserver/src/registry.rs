@@ -293,7 +293,7 @@ impl Registry {
                 .filter(|live| live.view(&target.version).is_some())
         };
         if let Some(live) = find()
-            && (self.is_confirmed() || self.guard.is_departure(request, &live.resource))
+            && (self.is_confirmed() || self.guard.leaves_namespace(request, &live.resource))
         {
             return Ok(Some(live));
         }

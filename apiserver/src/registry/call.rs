@@ -99,9 +99,7 @@ impl<'r> Call<'r> {
             Verdict::Pass => {}
             Verdict::Leaves => return self.leave(),
             Verdict::TakesHome { sure } => return self.take_home(sure).await,
-            Verdict::Refused(why) => {
-                return Err(Status::forbidden(&self.group_resource(), &self.name, why));
-            }
+            Verdict::Blocks => return self.block().await,
         }
         self.check_writer()?;
         let subresource = self.request.target.subresource.as_deref();

@@ -126,7 +126,7 @@ impl Call<'_> {
         (entries, snapshot.revision)
     }
 
-    fn list_cached(&self, filter: &Filter, limit: i64) -> Answer {
+    pub(super) fn list_cached(&self, filter: &Filter, limit: i64) -> Answer {
         let (mut entries, revision) = self.cached(filter);
         let mut meta = ListMeta {
             revision,

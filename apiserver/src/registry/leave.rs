@@ -9,12 +9,15 @@ use jiff::Timestamp;
 
 use super::Registry;
 use super::call::{Answer, Call};
+use super::collection::Freshness;
 use super::error;
 use super::render::{self, ListMeta};
 use crate::definitions::NamespaceDeletion;
 use crate::departures::HomeObjects;
 use crate::request_info::Verb;
 
+/// Why a namespace stays.
+const BLOCKED: &str = "the definition's policy namespaceDeletion: Block keeps shared objects in the namespace; delete them first";
 /// How long a store that isn't known to be down is waited for, before the cluster is answered without it.
 const STORE_BOUND: Duration = Duration::from_secs(2);
 
@@ -74,6 +77,33 @@ impl Call<'_> {
         }
         departures.promise(self.home_objects()?).await?;
         self.nothing_there()
+    }
+
+    /// The cluster's namespace controller meets objects that keep the namespace: they are shown, and not deleted. Without the
+    /// store, what is remembered counts: a namespace of which nothing is known goes, and no object with it.
+    pub(super) async fn block(&self) -> Answer {
+        if self.registry.is_confirmed() && self.store_answers().await {
+            match self.make_cache_fresh().await {
+                Ok(()) | Err(Freshness::Failed(_)) => {}
+                Err(Freshness::Lagging) => return Err(error::lagging()),
+            }
+        }
+        let filter = self.filter()?;
+        let entries = self.cached(&filter).0;
+        let there = entries
+            .iter()
+            .any(|entry| self.name.is_empty() || entry.object.name() == self.name);
+        if !there {
+            return self.nothing_there();
+        }
+        if self.request.verb == Verb::List {
+            return self.list_cached(&filter, 0);
+        }
+        Err(Status::forbidden(
+            &self.group_resource(),
+            &self.name,
+            BLOCKED,
+        ))
     }
 
     async fn store_answers(&self) -> bool {

@@ -102,6 +102,7 @@ impl Call<'_> {
         if !self.registry.guard.is_collector(&self.request.user) {
             return Ok(());
         }
+        self.check_orphaning(old, new)?;
         let kept = references(new);
         for owner in references(old) {
             if kept.iter().any(|other| same_owner(other, &owner)) {
@@ -113,6 +114,26 @@ impl Call<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Refuses for a while that a shared owner goes whose dependents are to stay: other clusters have dependents too.
+    fn check_orphaning(&self, old: &Object, new: &Object) -> Result<()> {
+        let orphans = |object: &Object| object.finalizers().contains(&FINALIZER_ORPHAN);
+        let shared = self.live.resource.sharing.scope == SharingScope::Fleet;
+        let ends = shared && orphans(old) && !orphans(new);
+        if !ends || self.is_alone() || self.registry.guard.may_end_orphaning(old.uid()) {
+            return Ok(());
+        }
+        let why = "the garbage collectors of other clusters are given time to release their dependents first; try again";
+        Err(Status::conflict(&self.group_resource(), old.name(), why))
+    }
+
+    /// Whether the fleet is known to have no other cluster.
+    fn is_alone(&self) -> bool {
+        let members = &self.registry.members;
+        let roster = members.roster();
+        let mut others = roster.active().filter(|name| *name != members.cluster());
+        others.next().is_none() && roster.active().next().is_some()
     }
 
     fn refuse_collector(&self, object: &Object, owner: &OwnerReference, found: Owner) -> Status {

@@ -1,8 +1,9 @@
 //! Clusters' own controllers against shared objects; leases; namespaces.
 
+use helium_testkit::wait_for;
 use serde_json::{Value, json};
 
-use crate::store::TestStore;
+use crate::store::{BOUND, TestStore};
 use crate::support::{
     CONTROLLER_MANAGER, GARBAGE_COLLECTOR, MERGE, NAMESPACE_CONTROLLER, TestServer, WIDGETS, names,
     one_server, widget, widgets,
@@ -55,6 +56,32 @@ async fn the_policy_block_refuses_the_controller() {
     let message = controller.delete(WIDGETS).await.fails(403, "Forbidden");
     assert!(message.contains("Block"), "{message}");
     assert_eq!(names(&controller.get(WIDGETS).await.ok()), ["a"]);
+    // One that the namespace doesn't have keeps nothing. (Every namespace once hung as soon as there was such a kind.)
+    let empty = WIDGETS.replace("default", "empty");
+    controller.delete(&empty).await.ok();
+    assert_eq!(controller.get(&empty).await.ok()["items"], json!([]));
+    client.delete(WIDGETS).await.ok();
+    controller.delete(WIDGETS).await.ok();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_policy_block_goes_by_what_is_remembered_when_the_store_is_down() {
+    let mut store = TestStore::start().await;
+    let server = TestServer::start(&store, "c1").await;
+    let client = server.client();
+    let mut definition = widgets();
+    definition["spec"]["sharing"] = json!({"namespaceDeletion": "Block"});
+    client.declare(&definition).await;
+    client.post(WIDGETS, &widget("a", "red")).await.ok();
+    client.get(WIDGETS).await.ok();
+    store.stop().await;
+    let controller = server.client_as(NAMESPACE_CONTROLLER);
+    controller.delete(WIDGETS).await.fails(403, "Forbidden");
+    assert_eq!(names(&controller.get(WIDGETS).await.ok()), ["a"]);
+    let empty = WIDGETS.replace("default", "empty");
+    controller.delete(&empty).await.ok();
+    assert_eq!(controller.get(&empty).await.ok()["items"], json!([]));
     server.stop().await;
 }
 
@@ -132,6 +159,34 @@ async fn dependents_of_a_foreground_deletion_may_go_first() {
         .get(&format!("{WIDGETS}/owner"))
         .await
         .fails(404, "NotFound");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_owner_whose_dependents_stay_waits_for_the_other_clusters_collectors() {
+    let (_store, server, client) = one_server().await;
+    client.post(WIDGETS, &widget("owner", "red")).await.ok();
+    let url = format!("{WIDGETS}/owner");
+    let orphan = json!({"propagationPolicy": "Orphan"});
+    client.delete_with(&url, &orphan).await.ok();
+    let collector = server.client_as(GARBAGE_COLLECTOR);
+    let done = json!({"metadata": {"finalizers": null}});
+    let message = collector
+        .patch(&url, MERGE, &done)
+        .await
+        .fails(409, "Conflict");
+    assert!(message.contains("other clusters"), "{message}");
+    // Collectors try again by themselves.
+    wait_for("the owner may go", BOUND, || async {
+        collector.patch(&url, MERGE, &done).await.code == 200
+    })
+    .await;
+    client.get(&url).await.fails(404, "NotFound");
+    // A person doesn't wait.
+    client.post(WIDGETS, &widget("owner", "red")).await.ok();
+    client.delete_with(&url, &orphan).await.ok();
+    client.patch(&url, MERGE, &done).await.ok();
+    client.get(&url).await.fails(404, "NotFound");
     server.stop().await;
 }
 
