@@ -2,10 +2,11 @@
 # Builds the real components that the tests and the benchmark run against, from
 # their published Go modules, into $HELIUM_BIN (default: .cache/bin of the repository).
 #
-#   tests/build.sh [etcd] [kubernetes] [kine]      (all three without arguments)
+#   tests/build.sh [etcd] [kubernetes] [kine] [programs]      (all four without arguments)
 #
 # What is newer than its sources is left alone. Cold, on two cores: etcd 40 s,
-# kubernetes 5 minutes, kine 100 s (it needs a C compiler for its SQLite).
+# kubernetes 5 minutes, kine 100 s (it needs a C compiler for its SQLite),
+# programs 40 s (the programs that stand for election in Rust and Python).
 set -euo pipefail
 
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -32,6 +33,7 @@ build() {
 	shift 3
 	local sources=("$tests/$module/go.mod" "$tests/$module/go.sum")
 	case $package in ./*) sources+=("$tests/$module/$package") ;; esac
+	case $package in ./election | ./manager) sources+=("$tests/$module/trace") ;; esac
 	if fresh "$bin/$output" "${sources[@]}"; then
 		say "$output is fresh"
 		return
@@ -72,12 +74,44 @@ build_kine() {
 	CGO_ENABLED=1 build kine kine github.com/k3s-io/kine
 }
 
+build_programs() {
+	build_python
+	local root target
+	root=$(dirname "$tests")
+	target=${CARGO_TARGET_DIR:-$root/target}
+	(cd "$root" && cargo build -q --locked -p kube-rs-candidate)
+	cmp -s "$target/debug/kube-rs-candidate" "$bin/kube-rs" || {
+		cp "$target/debug/kube-rs-candidate" "$bin/kube-rs.new"
+		mv -f "$bin/kube-rs.new" "$bin/kube-rs"
+	}
+}
+
+# A virtual environment with exactly the packages of requirements.txt.
+build_python() {
+	local source=$tests/programs/python venv=$bin/python began=$SECONDS
+	command -v python3 >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null || {
+		say "python3 with its module venv is missing (Debian: apt-get install python3-venv)"
+		exit 1
+	}
+	if ! cmp -s "$source/requirements.txt" "$venv/installed.txt"; then
+		say "python: installing the Kubernetes client"
+		rm -rf "$venv"
+		python3 -m venv "$venv"
+		"$venv/bin/pip" install -q --require-hashes --only-binary :all: -r "$source/requirements.txt" || {
+			say "python: the packages of $source/requirements.txt can't be had (no package index, or no wheels for this machine)"
+			exit 1
+		}
+		cp "$source/requirements.txt" "$venv/installed.txt"
+		say "python: installed in $((SECONDS - began)) s"
+	fi
+}
+
 for name in "${@:-all}"; do
 	case $name in
-	all) build_etcd && build_kubernetes && build_kine ;;
-	etcd | kubernetes | kine) "build_$name" ;;
+	all) build_etcd && build_kubernetes && build_kine && build_programs ;;
+	etcd | kubernetes | kine | programs) "build_$name" ;;
 	*)
-		say "unknown component '$name': expected etcd, kubernetes or kine"
+		say "unknown component '$name': expected etcd, kubernetes, kine or programs"
 		exit 2
 		;;
 	esac

@@ -132,8 +132,11 @@ impl Call<'_> {
         let media = media
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
-        let decoded = json::decode_body(media, &self.request.body)?;
+        let mut decoded = json::decode_body(media, &self.request.body)?;
         let kind = &self.view.served.gvk;
+        if self.live.resource.special != Special::None {
+            json::complete_kind(&mut decoded.value, kind);
+        }
         let (mut object, unknown) = json::into_object(decoded.value, kind)?;
         let complaints = [decoded.duplicates, unknown, self.normalise(&mut object)?].concat();
         self.warn(unknown::verdict(mode, kind, complaints)?);

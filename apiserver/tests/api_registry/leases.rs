@@ -84,6 +84,25 @@ async fn a_token_is_the_revision_of_the_acquisition() {
     server.stop().await;
 }
 
+// The official Python client's LeaseLock sends a Lease without them.
+#[tokio::test]
+async fn a_lease_need_not_say_what_it_is() {
+    let (_store, server, client) = one_server().await;
+    let mut bare = lease("a", 1, 0);
+    let members = bare.as_object_mut().expect("an object");
+    members.remove("apiVersion");
+    members["kind"] = Value::Null;
+    let created = client.post(LEASES, &bare).await.ok();
+    assert_eq!(created["kind"], "Lease");
+    assert_eq!(created["apiVersion"], "coordination.k8s.io/v1");
+    // A custom kind is told apart by what the body says alone.
+    let mut bare = widget("w", "red");
+    bare.as_object_mut().expect("an object").remove("kind");
+    let refused = client.post(WIDGETS, &bare).await;
+    assert_eq!(refused.code, 400);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_write_is_taken_only_while_its_lease_is_held() {
     let (_store, server, client) = one_server().await;

@@ -90,6 +90,21 @@ pub fn decode_body(content_type: &str, body: &[u8]) -> Result<Decoded> {
     .map_err(|error| Status::bad_request(format!("couldn't get version/kind; {error}")))
 }
 
+/// Says of a body what kind it is, where it doesn't say so itself: servers of built-in kinds take it from the URL, and clients that
+/// know only those rely on it. A custom kind must be named.
+pub fn complete_kind(body: &mut Value, expected: &GroupVersionKind) {
+    let Some(members) = body.as_object_mut() else {
+        return;
+    };
+    let api_version = expected.group_version().to_string();
+    for (member, text) in [("apiVersion", &api_version), ("kind", &expected.kind)] {
+        let present = members.entry(member).or_insert(Value::Null);
+        if present.is_null() || present.as_str() == Some("") {
+            *present = Value::from(text.as_str());
+        }
+    }
+}
+
 /// Makes an object of a decoded body: it must say `apiVersion` and `kind`, the ones that the URL serves, and its
 /// metadata must be well-formed. 400 otherwise; another kind is 422.
 ///
@@ -286,6 +301,21 @@ mod tests {
         assert_eq!(decoded.value["spec"]["x"], 2);
         let yaml = decode_yaml(b"spec:\n  x: 1\n  x: 2\n").unwrap();
         assert_eq!(yaml.duplicates, ["duplicate field \"spec.x\""]);
+    }
+
+    #[test]
+    fn what_a_body_says_of_its_kind_is_completed_and_not_changed() {
+        let complete = |mut body: Value| {
+            complete_kind(&mut body, &widget());
+            body
+        };
+        let whole = json!({"apiVersion": "g.io/v1", "kind": "Widget"});
+        assert_eq!(complete(json!({})), whole);
+        assert_eq!(complete(json!({"apiVersion": null, "kind": ""})), whole);
+        assert_eq!(complete(whole.clone()), whole);
+        let other = json!({"apiVersion": "g.io/v2", "kind": "Gadget"});
+        assert_eq!(complete(other.clone()), other);
+        assert_eq!(complete(json!([1])), json!([1]));
     }
 
     #[test]

@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,7 +29,7 @@ type cluster struct {
 	dir  string
 	env  *harness.Env
 
-	ca, frontProxyCA, servingCA *authority
+	ca, frontProxyCA, servingCA *harness.Authority
 	// kubeconfig is an administrator's, through the cluster's kube-apiserver.
 	kubeconfig string
 	// direct is the same person's, straight to the helium-apiserver.
@@ -38,6 +40,9 @@ type cluster struct {
 	store                  *harness.Store   // what the helium-apiserver uses
 	shim, helium           *harness.Process // shim is nil if the store isn't the cluster's own
 	apiPort, heliumPort    int
+	// How others reach the two: host:port of themselves, or of a link.
+	apiWay, heliumWay string
+	links             map[string]*harness.Link
 }
 
 // startCluster starts the host part: kube-apiserver and controller manager.
@@ -56,17 +61,23 @@ func startCluster(env *harness.Env, name string, store *harness.Store, oneIdenti
 			return nil, err
 		}
 	}
+	if c.apiWay, err = c.way(toAPIServer, harness.Loopback(c.apiPort)); err != nil {
+		return nil, err
+	}
+	if c.heliumWay, err = c.way(toHelium, harness.Loopback(c.heliumPort)); err != nil {
+		return nil, err
+	}
 	for _, a := range []struct {
-		to   **authority
+		to   **harness.Authority
 		name string
 	}{{&c.ca, "ca"}, {&c.frontProxyCA, "front-proxy-ca"}, {&c.servingCA, "helium-ca"}} {
-		if *a.to, err = newAuthority(dir, a.name); err != nil {
+		if *a.to, err = harness.NewAuthority(dir, a.name); err != nil {
 			return nil, err
 		}
 	}
-	serving, err1 := c.ca.issue("kube-apiserver", "kube-apiserver", nil, []string{"localhost", "kubernetes.default.svc"})
-	proxy, err2 := c.frontProxyCA.issue("front-proxy", "front-proxy-client", nil, nil)
-	public, private, err3 := issueSigningKeys(dir)
+	serving, err1 := c.ca.Issue("kube-apiserver", "kube-apiserver", nil, []string{"localhost", "kubernetes.default.svc"})
+	proxy, err2 := c.frontProxyCA.Issue("front-proxy", "front-proxy-client", nil, nil)
+	public, private, err3 := harness.IssueSigningKeys(dir)
 	admin, err4 := c.userKubeconfig("admin", "admin", "system:masters")
 	rights := ""
 	if oneIdentity {
@@ -143,14 +154,14 @@ func (c *cluster) userKubeconfig(file, user, group string) (string, error) {
 	if group != "" {
 		groups = []string{group}
 	}
-	p, err := c.ca.issue(file, user, groups, nil)
+	p, err := c.ca.Issue(file, user, groups, nil)
 	if err != nil {
 		return "", err
 	}
 	return c.writeKubeconfig(file, "https://"+harness.Loopback(c.apiPort), c.ca.File, p)
 }
 
-func (c *cluster) writeKubeconfig(file, server, ca string, user pair) (string, error) {
+func (c *cluster) writeKubeconfig(file, server, ca string, user harness.Pair) (string, error) {
 	path := filepath.Join(c.dir, file+".kubeconfig")
 	text := fmt.Sprintf(`apiVersion: v1
 kind: Config
@@ -187,21 +198,28 @@ func kubectl(kubeconfig, stdin string, args ...string) (string, error) {
 func (c *cluster) startHelium(database string, store *harness.Store) (err error) {
 	c.store = store
 	if store == nil {
+		if database, err = c.databaseWay(database); err != nil {
+			return err
+		}
 		if c.store, err = c.env.StartShim(c.name+"-shim", "debug", database); err != nil {
 			return err
 		}
 		c.shim = c.store.Process
 	}
+	storeWay, err := c.way(toStore, c.store.Endpoint)
+	if err != nil {
+		return err
+	}
 	path, err := harness.Server("helium-apiserver", "debug")
 	if err != nil {
 		return err
 	}
-	serving, err1 := c.servingCA.issue("helium-apiserver-serving", "helium-apiserver", nil, []string{serviceName, "localhost"})
+	serving, err1 := c.servingCA.Issue("helium-apiserver-serving", "helium-apiserver", nil, []string{serviceName, "localhost"})
 	host, err2 := c.userKubeconfig("helium-apiserver", "helium-apiserver", "")
 	server := "https://" + harness.Loopback(c.heliumPort)
 	var err3 error
 	c.direct, err3 = c.writeKubeconfig("direct", server, c.servingCA.File,
-		pair{filepath.Join(c.dir, "admin.crt"), filepath.Join(c.dir, "admin.key")})
+		harness.Pair{Cert: filepath.Join(c.dir, "admin.crt"), Key: filepath.Join(c.dir, "admin.key")})
 	if _, err4 := c.kubectl(rights, "apply", "-f", "-"); err1 != nil || err2 != nil || err3 != nil || err4 != nil {
 		return errors.Join(err1, err2, err3, err4)
 	}
@@ -209,7 +227,8 @@ func (c *cluster) startHelium(database string, store *harness.Store) (err error)
 		"--cluster-name=" + c.name, "--bind-address=127.0.0.1", fmt.Sprint("--secure-port=", c.heliumPort),
 		"--tls-cert-file=" + serving.Cert, "--tls-private-key-file=" + serving.Key,
 		"--kubeconfig=" + host, "--authentication-kubeconfig=" + host, "--authorization-kubeconfig=" + host,
-		"--etcd-servers=http://" + c.store.Endpoint, "--etcd-prefix=/helium",
+		"--etcd-servers=http://" + storeWay, "--etcd-prefix=/helium",
+		"--state-dir=" + filepath.Join(c.dir, "helium-state"),
 	}})
 	return err
 }
@@ -234,6 +253,17 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata: {name: helium-apiserver-reads-authentication, namespace: kube-system}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: extension-apiserver-authentication-reader}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: helium-apiserver}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: helium-apiserver-namespaces}
+rules: [{apiGroups: [""], resources: [namespaces], verbs: [get, list, watch]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: helium-apiserver-namespaces}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: helium-apiserver-namespaces}
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: helium-apiserver}]
 `
 
@@ -268,7 +298,11 @@ type groupVersion struct{ Group, Version string }
 // and waits until it says that they are available.
 func (c *cluster) register(groups ...groupVersion) error {
 	var text strings.Builder
-	err := registration.Execute(&text, map[string]any{"Groups": groups, "CA": base64PEM(c.servingCA.PEM), "Port": c.heliumPort})
+	_, port, err := net.SplitHostPort(c.heliumWay)
+	if err != nil {
+		return err
+	}
+	err = registration.Execute(&text, map[string]any{"Groups": groups, "CA": base64.StdEncoding.EncodeToString(c.servingCA.PEM), "Port": port})
 	if err != nil {
 		return err
 	}

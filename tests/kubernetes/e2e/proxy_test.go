@@ -42,7 +42,7 @@ subjects: [{kind: ServiceAccount, name: elector, namespace: default}]
 // server is the cluster's own kube-apiserver with a path appended.
 func (c *cluster) accountKubeconfig(t *testing.T, account, path string) string {
 	t.Helper()
-	token, err := c.kubectl("", "create", "token", account, "-n", "default")
+	token, err := c.kubectl("", "create", "token", account, "-n", "default", "--duration=6h")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ current-context: fleet
 contexts: [{name: fleet, context: {cluster: fleet, user: account}}]
 clusters: [{name: fleet, cluster: {server: %q, certificate-authority: %q}}]
 users: [{name: account, user: {token: %q}}]
-`, "https://"+harness.Loopback(c.apiPort)+path, c.ca.File, strings.TrimSpace(token))
+`, "https://"+c.apiWay+path, c.ca.File, strings.TrimSpace(token))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

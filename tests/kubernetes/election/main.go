@@ -1,10 +1,6 @@
 // Command election is one candidate of a leader election with client-go's
-// unmodified leaderelection package, on a Lease of any server.
-//
-// It prints one JSON object a line: "started" and "stopped" bound the time in
-// which it believes to lead, "leader" names whom it sees lead. Times are given
-// twice: wall is for people; boot, nanoseconds of CLOCK_BOOTTIME, can be
-// compared between the processes of one machine.
+// unmodified leaderelection package, on a Lease of any server. With --object it
+// does a leader's work as well (see package trace, which also has its output).
 //
 // Requests are JSON. With --group coordination.helium.dev the Lease is the
 // shared one as every cluster's own kube-apiserver serves it.
@@ -12,16 +8,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
 	coordination "k8s.io/api/coordination/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -33,11 +26,14 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"helium.dev/tests/kubernetes/trace"
 )
 
 type options struct {
-	kubeconfig, group, namespace, name, identity string
-	lease, renew, retry                          time.Duration
+	kubeconfig, group, namespace, name, identity, object string
+	lease, renew, retry, work                            time.Duration
+	release, fence                                       bool
 }
 
 func main() {
@@ -50,6 +46,10 @@ func main() {
 	flag.DurationVar(&o.lease, "lease-duration", 5*time.Second, "how long others wait after the last renewal they saw")
 	flag.DurationVar(&o.renew, "renew-deadline", 3*time.Second, "how long a leader tries to renew before it stops")
 	flag.DurationVar(&o.retry, "retry-period", 500*time.Millisecond, "time between tries")
+	flag.BoolVar(&o.release, "release", true, "give the Lease up when asked to end (client-go's ReleaseOnCancel)")
+	flag.StringVar(&o.object, "object", "", "a Festival that the leader writes to")
+	flag.DurationVar(&o.work, "work", 250*time.Millisecond, "time between the leader's writes")
+	flag.BoolVar(&o.fence, "fence", true, "the leader's writes count only while it holds the Lease")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -67,7 +67,14 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	leases, err := leaseClient(config, o.group)
+	requests := trace.NewElector(o.identity)
+	leases, err := leaseClient(config, o.group, requests)
+	if err != nil {
+		return err
+	}
+	work, err := trace.NewWork(config, trace.Work{
+		Identity: o.identity, Lease: o.namespace + "/" + o.name, Object: o.object, Fence: o.fence, Pause: o.work,
+	})
 	if err != nil {
 		return err
 	}
@@ -77,11 +84,19 @@ func run(ctx context.Context, o options) error {
 			Client:     leases,
 			LockConfig: resourcelock.ResourceLockConfig{Identity: o.identity},
 		},
-		LeaseDuration: o.lease, RenewDeadline: o.renew, RetryPeriod: o.retry, ReleaseOnCancel: true,
+		LeaseDuration: o.lease, RenewDeadline: o.renew, RetryPeriod: o.retry, ReleaseOnCancel: o.release,
 		Callbacks: leaderelection.LeaderCallbacks{
-			OnStartedLeading: func(context.Context) { say(o.identity, "started", o.identity) },
-			OnStoppedLeading: func() { say(o.identity, "stopped", o.identity) },
-			OnNewLeader:      func(leader string) { say(o.identity, "leader", leader) },
+			OnStartedLeading: func(ctx context.Context) {
+				token := requests.Token()
+				trace.Say(trace.Line{Identity: o.identity, Event: trace.Started, Leader: o.identity, Token: token})
+				if o.object != "" {
+					work.Lead(ctx, token)
+				}
+			},
+			OnStoppedLeading: func() { trace.Say(trace.Line{Identity: o.identity, Event: trace.Stopped, Leader: o.identity}) },
+			OnNewLeader: func(leader string) {
+				trace.Say(trace.Line{Identity: o.identity, Event: trace.Leader, Leader: leader})
+			},
 		},
 	})
 	if err != nil {
@@ -95,7 +110,7 @@ func run(ctx context.Context, o options) error {
 
 // leaseClient makes client-go's own Lease client for a group: the types are
 // registered under that group alone, so that it writes and reads no other.
-func leaseClient(config *rest.Config, group string) (*client.CoordinationV1Client, error) {
+func leaseClient(config *rest.Config, group string, requests *trace.Elector) (*client.CoordinationV1Client, error) {
 	version := schema.GroupVersion{Group: group, Version: "v1"}
 	types := runtime.NewScheme()
 	types.AddKnownTypes(version, &coordination.Lease{}, &coordination.LeaseList{})
@@ -108,25 +123,10 @@ func leaseClient(config *rest.Config, group string) (*client.CoordinationV1Clien
 	config.ContentType = runtime.ContentTypeJSON
 	config.AcceptContentTypes = runtime.ContentTypeJSON
 	config.Timeout = 10 * time.Second
+	config.Wrap(requests.Wrap)
 	inner, err := rest.RESTClientFor(config)
 	if err != nil {
 		return nil, err
 	}
 	return client.New(inner), nil
-}
-
-var output sync.Mutex
-
-func say(identity, event, leader string) {
-	var boot unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
-		fmt.Fprintf(os.Stderr, "election: reading the clock: %v\n", err)
-		os.Exit(1)
-	}
-	output.Lock()
-	defer output.Unlock()
-	line := map[string]any{"identity": identity, "event": event, "leader": leader, "boot": boot.Nano(), "wall": time.Now().UTC().Format(time.RFC3339Nano)}
-	if err := json.NewEncoder(os.Stdout).Encode(line); err != nil {
-		os.Exit(1)
-	}
 }

@@ -3,19 +3,17 @@
 // a fleet is LeaderElectionConfig, whose server URL has a path appended.
 //
 // Its controller marks each Festival with the name of the manager that saw it.
-// It prints the same lines as the program election: "started" when it is
-// elected, "stopped" when it ends.
+// With --object the leader does the work of package trace as well, through its
+// own cluster. The package also has the output.
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
@@ -23,7 +21,10 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"helium.dev/tests/kubernetes/trace"
 )
 
 const mark = "example.com/seen-by"
@@ -55,64 +56,82 @@ func (m *marker) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Resu
 	return ctrl.Result{}, m.Patch(ctx, object, client.MergeFrom(before))
 }
 
+type options struct {
+	own, path, name, identity, object string
+	lease, renew, retry, work         time.Duration
+	release                           bool
+}
+
 func main() {
-	kubeconfig := flag.String("own", "", "kubeconfig of the manager's own cluster")
-	path := flag.String("election-path", "", "appended to the cluster's server URL for the election")
-	name := flag.String("name", "manager", "name of the Lease")
-	identity := flag.String("identity", "", "this manager's name")
+	var o options
+	flag.StringVar(&o.own, "own", "", "kubeconfig of the manager's own cluster")
+	flag.StringVar(&o.path, "election-path", "", "appended to the cluster's server URL for the election")
+	flag.StringVar(&o.name, "name", "manager", "name of the Lease")
+	flag.StringVar(&o.identity, "identity", "", "this manager's name")
+	flag.DurationVar(&o.lease, "lease-duration", 5*time.Second, "how long others wait after the last renewal they saw")
+	flag.DurationVar(&o.renew, "renew-deadline", 3*time.Second, "how long a leader tries to renew before it stops")
+	flag.DurationVar(&o.retry, "retry-period", 500*time.Millisecond, "time between tries")
+	flag.BoolVar(&o.release, "release", true, "give the Lease up when asked to end (LeaderElectionReleaseOnCancel)")
+	flag.StringVar(&o.object, "object", "", "a Festival that the leader writes to")
+	flag.DurationVar(&o.work, "work", 250*time.Millisecond, "time between the leader's writes")
 	flag.Parse()
-	if err := run(*kubeconfig, *path, *name, *identity); err != nil {
+	if err := run(o); err != nil {
 		fmt.Fprintf(os.Stderr, "manager: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(kubeconfig, path, name, identity string) error {
+func run(o options) error {
 	ctrl.SetLogger(zap.New())
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	config, err := clientcmd.BuildConfigFromFlags("", o.own)
 	if err != nil {
 		return err
 	}
 	fleet := rest.CopyConfig(config)
-	fleet.Host += path
-	lease, renew, retry := 5*time.Second, 3*time.Second, 500*time.Millisecond
-	manager, err := ctrl.NewManager(config, ctrl.Options{
+	fleet.Host += o.path
+	requests := trace.NewElector(o.identity)
+	fleet.Wrap(requests.Wrap)
+	m, err := ctrl.NewManager(config, ctrl.Options{
 		Metrics:                       server.Options{BindAddress: "0"},
 		LeaderElection:                true,
-		LeaderElectionID:              name,
+		LeaderElectionID:              o.name,
 		LeaderElectionNamespace:       "default",
 		LeaderElectionConfig:          fleet,
-		LeaderElectionReleaseOnCancel: true,
-		LeaseDuration:                 &lease,
-		RenewDeadline:                 &renew,
-		RetryPeriod:                   &retry,
+		LeaderElectionReleaseOnCancel: o.release,
+		LeaseDuration:                 &o.lease,
+		RenewDeadline:                 &o.renew,
+		RetryPeriod:                   &o.retry,
 	})
 	if err != nil {
 		return err
 	}
 	watched := &unstructured.Unstructured{}
 	watched.SetGroupVersionKind(festival)
-	err = ctrl.NewControllerManagedBy(manager).Named("marker").For(watched).Complete(&marker{manager.GetClient(), identity})
+	err = ctrl.NewControllerManagedBy(m).Named("marker").For(watched).Complete(&marker{m.GetClient(), o.identity})
 	if err != nil {
 		return err
 	}
+	if o.object != "" {
+		work, err := trace.NewWork(config, trace.Work{
+			Identity: o.identity, Lease: "default/" + o.name, Object: o.object, Fence: true, Pause: o.work,
+		})
+		if err != nil {
+			return err
+		}
+		// A runnable starts when the manager is elected.
+		lead := manager.RunnableFunc(func(ctx context.Context) error {
+			work.Lead(ctx, requests.Token())
+			return nil
+		})
+		if err := m.Add(lead); err != nil {
+			return err
+		}
+	}
 	go func() {
-		<-manager.Elected()
-		say(identity, "started")
+		<-m.Elected()
+		trace.Say(trace.Line{Identity: o.identity, Event: trace.Started, Leader: o.identity, Token: requests.Token()})
 	}()
-	err = manager.Start(ctrl.SetupSignalHandler())
-	say(identity, "stopped")
+	err = m.Start(ctrl.SetupSignalHandler())
+	trace.Say(trace.Line{Identity: o.identity, Event: trace.Stopped, Leader: o.identity})
 	return err
-}
-
-func say(identity, event string) {
-	var boot unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
-		fmt.Fprintf(os.Stderr, "manager: reading the clock: %v\n", err)
-		os.Exit(1)
-	}
-	line := map[string]any{"identity": identity, "event": event, "leader": identity, "boot": boot.Nano()}
-	if err := json.NewEncoder(os.Stdout).Encode(line); err != nil {
-		os.Exit(1)
-	}
 }

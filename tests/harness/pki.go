@@ -1,4 +1,4 @@
-package e2e
+package harness
 
 import (
 	"crypto/ecdsa"
@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/base64"
 	"encoding/pem"
 	"math/big"
 	"net"
@@ -15,8 +14,8 @@ import (
 	"time"
 )
 
-// authority is a certificate authority whose files lie in a folder.
-type authority struct {
+// Authority is a certificate authority whose files lie in a folder.
+type Authority struct {
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -25,10 +24,11 @@ type authority struct {
 	PEM  []byte
 }
 
-// pair is a certificate with its key, as files.
-type pair struct{ Cert, Key string }
+// Pair is a certificate with its key, as files.
+type Pair struct{ Cert, Key string }
 
-func newAuthority(dir, name string) (*authority, error) {
+// NewAuthority makes an authority, whose files get its name.
+func NewAuthority(dir, name string) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -44,16 +44,16 @@ func newAuthority(dir, name string) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &authority{dir: dir, cert: cert, key: key, File: filepath.Join(dir, name+".crt"), PEM: encode("CERTIFICATE", der)}
+	a := &Authority{dir: dir, cert: cert, key: key, File: filepath.Join(dir, name+".crt"), PEM: encode("CERTIFICATE", der)}
 	return a, os.WriteFile(a.File, a.PEM, 0o644)
 }
 
-// issue makes a certificate for a client (groups) or a server (names and
+// Issue makes a certificate for a client (groups) or a server (names and
 // 127.0.0.1), or both.
-func (a *authority) issue(file, commonName string, groups, names []string) (pair, error) {
+func (a *Authority) Issue(file, commonName string, groups, names []string) (Pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return pair{}, err
+		return Pair{}, err
 	}
 	template := certificate(commonName)
 	template.Subject.Organization = groups
@@ -66,17 +66,17 @@ func (a *authority) issue(file, commonName string, groups, names []string) (pair
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
 	if err != nil {
-		return pair{}, err
+		return Pair{}, err
 	}
-	p := pair{filepath.Join(a.dir, file+".crt"), filepath.Join(a.dir, file+".key")}
+	p := Pair{filepath.Join(a.dir, file+".crt"), filepath.Join(a.dir, file+".key")}
 	if err := os.WriteFile(p.Cert, encode("CERTIFICATE", der), 0o644); err != nil {
-		return pair{}, err
+		return Pair{}, err
 	}
 	return p, writeKey(p.Key, key)
 }
 
-// issueSigningKeys makes the key pair that signs service accounts' tokens.
-func issueSigningKeys(dir string) (public, private string, err error) {
+// IssueSigningKeys makes the key pair that signs service accounts' tokens.
+func IssueSigningKeys(dir string) (public, private string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return "", "", err
@@ -113,6 +113,3 @@ func certificate(commonName string) *x509.Certificate {
 func encode(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
-
-// base64PEM is how a caBundle carries an authority.
-func base64PEM(text []byte) string { return base64.StdEncoding.EncodeToString(text) }
