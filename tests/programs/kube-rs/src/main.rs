@@ -65,9 +65,13 @@ async fn main() -> ExitCode {
 async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let kubeconfig = Kubeconfig::read_from(&options.kubeconfig)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    // By itself the client asks again when a gateway says 503. The last of several answers doesn't say what became of the first
+    // request, and the work is to be told what became of each.
+    let mut once = config.clone();
+    once.default_retry = false;
     let client = Client::try_from(config)?;
     let work = Work {
-        client: client.clone(),
+        client: Client::try_from(once)?,
         identity: options.identity.clone(),
         lease: format!("{}/{}", options.namespace, options.name),
         object: options.object,
