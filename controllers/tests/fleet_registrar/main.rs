@@ -36,7 +36,7 @@ async fn what_the_fleet_shares_is_registered_in_every_cluster() {
     membership::an_outage_of_the_store_is_recorded_with_its_time(&mut world).await;
     membership::a_revoked_cluster_is_silent_until_it_is_let_in_again(&world).await;
     membership::published_authorities_follow_their_file(&mut world).await;
-    membership::a_cluster_that_leaves_is_silent(&mut world).await;
+    membership::a_cluster_that_has_left_stays_out(&mut world).await;
     serving::uninstalling_leaves_nothing_and_blocks_nothing(&mut world).await;
     world.stop().await;
 }

@@ -254,12 +254,22 @@ pub(crate) async fn published_authorities_follow_their_file(world: &mut World) {
         .await;
 }
 
-/// A cluster whose Member is being removed lets its heartbeat be.
-pub(crate) async fn a_cluster_that_leaves_is_silent(world: &mut World) {
+/// The fleet is closed by now. A cluster whose Member was removed doesn't come back by itself, nor by a restart.
+pub(crate) async fn a_cluster_that_has_left_stays_out(world: &mut World) {
     let (east, north) = (&world.east, &world.north);
     east.delete(&east.members(), "north").await;
-    wait_for("the agent knows", AVAILABLE, || async {
-        world.north_agent.stands("leaving").await || world.north_agent.stands("left").await
+    wait_for("the agent knows", AVAILABLE, || {
+        world.north_agent.stands("left")
+    })
+    .await;
+    east.misses(PROMPT, &east.members(), "north").await;
+    let lease = heartbeats(east);
+    east.misses(PROMPT, &lease, "member-north").await;
+
+    world.north_agent.terminate();
+    world.north_agent = agent::start_managing(north, "2").await;
+    wait_for("the new agent knows", TAKEOVER, || {
+        world.north_agent.stands("not_joined")
     })
     .await;
     // What is registered stays: the cluster is no worse off.
@@ -267,4 +277,10 @@ pub(crate) async fn a_cluster_that_leaves_is_silent(world: &mut World) {
     north
         .sees("is there", PROMPT, &services, "v1.helium.dev", |_| true)
         .await;
+    for gone in [
+        east.members().get_opt("north").await,
+        lease.get_opt("member-north").await,
+    ] {
+        assert!(gone.expect("an answer").is_none());
+    }
 }
