@@ -8,7 +8,8 @@
 //! standing      member, left, revoked, …: from the fleet's Members     member  labels, authorities
 //! pulse         renews the heartbeat                                    heartbeat  the Lease
 //! reachability  outages, from the renewals' success                     status  conditions and their times
-//! judge         whose heartbeat is missed                               writer  conditional writes
+//! verdicts      what the conditions say of the registrar's work           writer  conditional writes
+//! judge         whose heartbeat is missed
 //! ```
 //!
 //! Invariants, beside those of all controllers:
@@ -35,6 +36,7 @@ mod pulse;
 mod reachability;
 mod standing;
 mod status;
+mod verdicts;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -64,7 +66,8 @@ use judge::Judge;
 use member::Wanted;
 use pulse::Pulse;
 use reachability::Reachability;
-use status::{Advertised, Facts, READY, REGISTERED, STORE_REACHABLE, Verdict};
+use status::{Advertised, Facts, READY, REGISTERED, STORE_REACHABLE};
+use verdicts::{ready, registered};
 
 /// Name under which our fields are ours.
 const FIELD_MANAGER: &str = "helium-membership";
@@ -455,49 +458,6 @@ impl Membership {
                 }
             }
         }
-    }
-}
-
-/// The condition `Registered`.
-fn registered(summary: &Summary) -> Verdict {
-    let Some(reason) = REASONS.into_iter().find(|reason| {
-        summary
-            .missing
-            .values()
-            .any(|found| found.reason == *reason)
-    }) else {
-        return Verdict {
-            status: "True",
-            reason: "AllGroups",
-            message: "every shared group is served here".to_owned(),
-            since: None,
-        };
-    };
-    let groups = summary.missing.iter();
-    let groups = groups.map(|(group, found)| format!("{group} ({})", found.message));
-    Verdict {
-        status: "False",
-        reason,
-        message: format!("not served: {}", groups.collect::<Vec<_>>().join("; ")),
-        since: None,
-    }
-}
-
-/// The condition `Ready`, of a cluster whose heartbeat is in the store.
-fn ready(summary: &Summary) -> Verdict {
-    let (status, reason, message) = match &summary.first {
-        None => (
-            "True",
-            "TakesPart",
-            "the heartbeat is renewed, and the fleet's API is served".to_owned(),
-        ),
-        Some(why) => ("False", "NotServed", why.clone()),
-    };
-    Verdict {
-        status,
-        reason,
-        message,
-        since: None,
     }
 }
 

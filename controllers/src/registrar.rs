@@ -242,6 +242,7 @@ impl Registrar {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = changed.notified() => tokio::time::sleep(GATHER).await,
+                () = other_standing(&mut self.standing) => {}
                 () = tokio::time::sleep_until(next) => {}
                 _ = ca_check.tick() => {
                     self.metrics.control_plane_connected.set(followed.definitions.connected().into());
@@ -359,6 +360,17 @@ impl Registrar {
             }
         }
         all
+    }
+}
+
+/// Waits until the cluster stands otherwise to the fleet; for ever if nobody says that.
+async fn other_standing(standing: &mut Option<watch::Receiver<Standing>>) {
+    let changed = match standing {
+        Some(standing) => standing.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -265,6 +265,37 @@ pub(crate) async fn a_cluster_that_has_left_stays_out(world: &mut World) {
     east.misses(PROMPT, &east.members(), "north").await;
     let lease = heartbeats(east);
     east.misses(PROMPT, &lease, "member-north").await;
+    // Its reports are removed by the servers, and it reports nothing any more.
+    let definitions = east.definitions();
+    east.sees(
+        "is told without north",
+        AVAILABLE,
+        &definitions,
+        "widgets.after.example.com",
+        |told| entry(told, "north").is_null() && entry(told, "east")["available"] == true,
+    )
+    .await;
+    define(east, "later.example.com", &["v1"]).await;
+    let later = "v1.later.example.com";
+    north
+        .sees(
+            "is registered all the same",
+            AVAILABLE,
+            &north.api_services(),
+            later,
+            is_available,
+        )
+        .await;
+    let told = east
+        .sees(
+            "is told",
+            AVAILABLE,
+            &definitions,
+            "widgets.later.example.com",
+            |told| entry(told, "west")["available"] == true,
+        )
+        .await;
+    assert!(entry(&told, "north").is_null(), "{told}");
 
     world.north_agent.terminate();
     world.north_agent = agent::start_managing(north, "2").await;
