@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// The picture's measures, in pixels but for the span.
+// The picture's measures, in pixels.
 const (
-	span      = 4 * time.Minute // of one band
 	left      = 190
 	across    = 1200
 	rowHeight = 13
@@ -23,7 +22,10 @@ const (
 // colours of the clusters, readable on a light and on a dark ground.
 var colours = []string{"#3b82c4", "#c4703b", "#4a9c5d", "#8a63b8"}
 
-// Timeline draws who led when as SVG: bands of four minutes, in each a row for
+// bandLength is roughly what one band shows.
+const bandLength = 4 * time.Minute
+
+// Timeline draws who led when as SVG: bands of some minutes, in each a row for
 // every lease and cluster. A bar is the time in which its leader may act, a
 // thin line behind it a belief beyond; grey stripes are faults.
 func Timeline(w io.Writer, h *History) error {
@@ -37,7 +39,9 @@ func Timeline(w io.Writer, h *History) error {
 	slices.Sort(clusters)
 	leases := h.Leases()
 	rows := len(leases) * len(clusters)
-	bands := max(1, int((h.Ended-h.Began+int64(span)-1)/int64(span)))
+	total := max(time.Second, time.Duration(h.Ended-h.Began))
+	bands := max(1, int(total.Round(bandLength)/bandLength))
+	span := (total/time.Duration(bands) + time.Second).Truncate(time.Second)
 	bandHeight := rows*rowHeight + bandGap
 	height := top + bands*bandHeight
 	p.line(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="10" fill="#666">`,
@@ -49,7 +53,7 @@ func Timeline(w io.Writer, h *History) error {
 	}
 	p.line(`<rect x="%d" y="26" width="10" height="10" fill="#000" fill-opacity="0.12"/><text x="%d" y="35">a fault; thin: believed beyond the lease</text>`, 8+len(clusters)*90, 22+len(clusters)*90)
 
-	c := canvas{p: &p, began: h.Began, bandHeight: bandHeight}
+	c := canvas{p: &p, began: h.Began, span: int64(span), bandHeight: bandHeight}
 	for band := range bands {
 		y := top + band*bandHeight
 		p.line(`<text x="%d" y="%d">%s</text>`, left, y-3, (span * time.Duration(band)).String())
@@ -85,16 +89,17 @@ func Timeline(w io.Writer, h *History) error {
 type canvas struct {
 	p          *printer
 	began      int64
+	span       int64 // of one band
 	bandHeight int
 }
 
 // bar draws a time, in as many bands as it lasts.
 func (c *canvas) bar(from, to int64, y, height int, style, title string) {
 	for from < to {
-		band := (from - c.began) / int64(span)
-		end := min(to, c.began+(band+1)*int64(span))
+		band := (from - c.began) / c.span
+		end := min(to, c.began+(band+1)*c.span)
 		x := func(at int64) float64 {
-			return left + float64(at-c.began-band*int64(span))/float64(span)*across
+			return left + float64(at-c.began-band*c.span)/float64(c.span)*across
 		}
 		c.p.line(`<rect x="%.1f" y="%d" width="%.1f" height="%d" %s><title>%s</title></rect>`,
 			x(from), top+int(band)*c.bandHeight+y, max(0.5, x(end)-x(from)), height, style, html.EscapeString(strings.TrimSpace(title)))
