@@ -6,8 +6,8 @@
 #   ./test.sh --go       only the tests against real etcd and real Kubernetes clusters
 #   ./test.sh --full     the heavier suites too (longer fault runs; about an hour more)
 #
-# Needs: Rust (rust-toolchain.toml), Go 1.26, a C compiler, PostgreSQL server binaries (installed with
-# apt-get when this runs as root), and 8 GiB of memory. No container engine, no service that runs already.
+# Needs: Rust (rust-toolchain.toml), Go 1.26, a C compiler, Python 3 with venv, PostgreSQL server binaries (installed
+# with apt-get when this runs as root), and 8 GiB of memory. No container engine, no service that runs already.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -58,6 +58,7 @@ install_postgres() {
 need cargo "install Rust with rustup; rust-toolchain.toml names the version"
 need cc "install a C compiler (Debian: apt-get install build-essential); SQLite is built from source"
 need go "install Go 1.26 or later; real etcd and kube-apiserver are built with it"
+[ $go = 0 ] || need python3 "install Python 3 with venv (Debian: apt-get install python3-venv); one of the programs that stand for election is written in it"
 step "PostgreSQL server binaries" install_postgres
 step "real etcd and etcdctl" tests/build.sh etcd
 step "real Kubernetes" tests/build.sh kubernetes

@@ -5,6 +5,7 @@ import (
 	"math/rand"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -115,10 +116,16 @@ func (r *ordeal) leader(lease string) *post {
 	return holding(r.posts, r.tap.lastWrite(lease).Holder)
 }
 
-// victim is the leader of some lease, two times of three, else anybody.
+// victim is, each one time of three, the leader of the lease that changed hands
+// least, the leader of any, and anybody.
 func (r *ordeal) victim() *post {
-	if r.random.Intn(3) > 0 {
-		if leader := r.leader(r.leases[r.random.Intn(len(r.leases))]); leader != nil {
+	lease := r.leases[r.random.Intn(len(r.leases))]
+	switch r.random.Intn(3) {
+	case 0:
+		lease = slices.MinFunc(r.leases, func(a, b string) int { return r.tap.changes(a) - r.tap.changes(b) })
+		fallthrough
+	case 1:
+		if leader := r.leader(lease); leader != nil {
 			return leader
 		}
 	}

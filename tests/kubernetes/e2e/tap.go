@@ -143,6 +143,13 @@ func (t *tap) leader(lease string) (history.Term, bool) {
 	return all[len(all)-1], true
 }
 
+// changes is how many terms a lease has had.
+func (t *tap) changes(lease string) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.terms[lease])
+}
+
 // lastWrite is the newest write of any leader of a lease.
 func (t *tap) lastWrite(lease string) history.Write {
 	t.mu.Lock()

@@ -105,6 +105,18 @@ func TestJudgeFindsWhatMustNotBe(t *testing.T) {
 	}
 }
 
+// A line of the protocol that is lost could hide a leader.
+func TestBrokenLinesAreNoticed(t *testing.T) {
+	log := "==== program\n{\"event\":\"started\",\"boot\":7}\nI1121 its own log\n{\"level\":\"info\"}\n"
+	lines, err := ReadLines(strings.NewReader(log))
+	if err != nil || len(lines) != 1 || lines[0].Event != trace.Started || lines[0].Boot != 7 {
+		t.Errorf("%+v, %v", lines, err)
+	}
+	if lines, err := ReadLines(strings.NewReader(log + "{\"event\":\"started\"}INFO: and more\n")); err == nil {
+		t.Errorf("a broken line was skipped: %+v", lines)
+	}
+}
+
 // A leader that is paused believes on; its interval ends with its lease.
 func TestFiguresCountBeliefBeyondTheLease(t *testing.T) {
 	h := fair()
