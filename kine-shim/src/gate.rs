@@ -34,9 +34,10 @@ mod members;
 mod metrics;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use helium_tls::{ClientCas, ClientJudge, Distrust, MemberRecord, MemberTrust, ServerJudge};
+use parking_lot::Mutex;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::sync::watch;
@@ -90,7 +91,12 @@ pub(crate) struct Gate {
     metrics: GateMetrics,
     /// How often the members have changed; zero before the first look at them.
     generation: watch::Sender<u64>,
+    /// When a refusal was last told to everybody who reads the log.
+    told: Mutex<Option<Instant>>,
 }
+
+/// Pause between two refusals in the log: whoever can dial must not be able to fill the disk.
+const TELL: Duration = Duration::from_secs(10);
 
 impl Gate {
     /// A gate that lets nobody in until it is told of the members.
@@ -100,6 +106,7 @@ impl Gate {
             open,
             metrics,
             generation: watch::Sender::new(0),
+            told: Mutex::new(None),
         })
     }
 
@@ -118,7 +125,7 @@ impl Gate {
         match self.judge(&chain, UnixTime::now()) {
             Ok(()) => Ok(Access::new(Arc::clone(self), chain, seen)),
             Err(refused) => {
-                self.metrics.refused.inc();
+                self.refuse(&refused);
                 Err(refused)
             }
         }
@@ -128,7 +135,19 @@ impl Gate {
     pub(crate) fn handshake_failed(&self, error: &std::io::Error) {
         let source = error.get_ref().and_then(|source| source.downcast_ref());
         if matches!(source, Some(rustls::Error::NoCertificatesPresented)) {
-            self.metrics.refused.inc();
+            self.refuse(&Distrust::NoCertificate.into());
+        }
+    }
+
+    /// Counts and tells that somebody was refused, who may get no better answer than a TLS alert.
+    fn refuse(&self, refused: &Refused) {
+        self.metrics.refused.inc();
+        let mut told = self.told.lock();
+        if told.is_some_and(|last| last.elapsed() < TELL) {
+            tracing::debug!(reason = %refused, "a client is refused");
+        } else {
+            *told = Some(Instant::now());
+            info!(reason = %refused, "a client is refused, others of the next seconds are not told");
         }
     }
 
@@ -203,8 +222,7 @@ impl ClientJudge for Gate {
             .cloned()
             .collect();
         Self::judge(self, &chain, now).map_err(|refused| {
-            self.metrics.refused.inc();
-            tracing::debug!(reason = %refused, "a client is refused at the handshake");
+            self.refuse(&refused);
             refused.into()
         })
     }

@@ -480,10 +480,7 @@ impl Serve for ClientHandler {
         let access = match (self.gate, origin) {
             (Some(gate), Origin::Network(chain)) => match gate.admit(chain) {
                 Ok(access) => access,
-                Err(refused) => {
-                    debug!(reason = %refused, "a client is refused after its handshake");
-                    return;
-                }
+                Err(_told) => return,
             },
             (None, _) | (_, Origin::Local) => Access::unrestricted(),
         };
