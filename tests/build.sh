@@ -64,6 +64,7 @@ build_kubernetes() {
 	done
 	CGO_ENABLED=0 build kubernetes election ./election
 	CGO_ENABLED=0 build kubernetes manager ./manager
+	CGO_ENABLED=0 build kubernetes coordinated ./coordinated
 }
 
 build_kine() {

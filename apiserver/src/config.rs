@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use helium_apimachinery::lease::DurationLimits;
 use url::Url;
 
 /// Configuration of one API server instance.
@@ -44,12 +45,15 @@ pub struct Config {
 pub struct Rules {
     /// How long an event is kept after its last change.
     pub event_ttl: Duration,
+    /// How long leases may last.
+    pub lease_durations: DurationLimits,
 }
 
 impl Default for Rules {
     fn default() -> Self {
         Self {
             event_ttl: Duration::from_secs(3600),
+            lease_durations: DurationLimits::default(),
         }
     }
 }

@@ -31,6 +31,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use helium_apimachinery::Status;
+use helium_apimachinery::lease::DurationLimits;
 use helium_apimachinery::lease_candidate::spec_text;
 use http::Method;
 use jiff::Timestamp;
@@ -95,13 +96,21 @@ pub struct Coordinator {
     leases: Cache,
     candidates: Cache,
     observer: Observer,
+    /// The term that a picked candidate begins with, in seconds.
+    term: i64,
 }
 
 impl Coordinator {
-    /// A coordinator that reads these caches and writes through `writer`.
+    /// A coordinator that reads these caches and writes through `writer`, within the limits of durations.
     #[must_use]
-    pub fn new(writer: Weak<dyn Writer>, leases: Cache, candidates: Cache) -> Self {
+    pub fn new(
+        writer: Weak<dyn Writer>,
+        leases: Cache,
+        candidates: Cache,
+        limits: DurationLimits,
+    ) -> Self {
         Self {
+            term: TERM_SECONDS.clamp(limits.min, limits.max),
             writer,
             leases,
             candidates,
@@ -190,7 +199,7 @@ impl Coordinator {
                 decision
                     .actions
                     .iter()
-                    .map(|action| act(namespace, name, action, time)),
+                    .map(|action| act(namespace, name, action, self.term, time)),
             );
         }
         self.observer.forget_unseen(now);
@@ -252,7 +261,7 @@ async fn carry_out(writer: Arc<dyn Writer>, act: Act) -> bool {
 }
 
 /// The request that an action is.
-fn act(namespace: &str, lease: &str, action: &Action, now: Timestamp) -> Act {
+fn act(namespace: &str, lease: &str, action: &Action, term: i64, now: Timestamp) -> Act {
     let time = micro(now);
     let one = format!("{LEASES}/{namespace}/leases/{lease}");
     let candidate = |name: &str| format!("{LEASES}/{namespace}/leasecandidates/{name}");
@@ -277,7 +286,7 @@ fn act(namespace: &str, lease: &str, action: &Action, now: Timestamp) -> Act {
             let mut spec = json!({
                 "holderIdentity": to,
                 "strategy": strategy,
-                "leaseDurationSeconds": TERM_SECONDS,
+                "leaseDurationSeconds": term,
                 "acquireTime": time,
                 "renewTime": time,
                 "preferredHolder": null,

@@ -7,6 +7,7 @@
 //! `HELIUM_APISERVER_<FLAG>`.
 
 mod ignored;
+mod rules;
 mod values;
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,10 +20,11 @@ use helium_tls::pki::Authority;
 use url::Url;
 
 use crate::config::{
-    Authentication, Authorization, Config, Kubeconfig, Limits, RequestHeader, Rules, ServingTls,
+    Authentication, Authorization, Config, Kubeconfig, Limits, RequestHeader, ServingTls,
     StoreConfig,
 };
 pub use ignored::Ignored;
+use rules::RuleFlags;
 
 /// Directory for a generated serving certificate.
 const CERT_DIR: &str = "apiserver.local.config/certificates";
@@ -270,10 +272,8 @@ struct Behaviour {
         env = "HELIUM_APISERVER_GARBAGE_COLLECTOR_USERS"
     )]
     garbage_collector_users: Vec<String>,
-    /// How long events are kept after their last change.
-    #[arg(long, default_value = "1h", value_parser = values::duration,
-        env = "HELIUM_APISERVER_EVENT_TTL")]
-    event_ttl: Duration,
+    #[command(flatten)]
+    rules: RuleFlags,
 }
 
 #[derive(Debug, Args)]
@@ -310,6 +310,17 @@ pub enum OptionsError {
         /// What went wrong.
         #[source]
         source: Box<helium_tls::Error>,
+    },
+    /// No lease could have a duration that is allowed.
+    #[error(
+        "no whole number of seconds lies between --lease-duration-min {min:?} and --lease-duration-max {max:?}; \
+         give a longer maximum or a shorter minimum"
+    )]
+    LeaseDurations {
+        /// The shortest.
+        min: Duration,
+        /// The longest.
+        max: Duration,
     },
 }
 
@@ -399,7 +410,7 @@ impl Options {
             state_dir,
             namespace_controller_users,
             garbage_collector_users,
-            event_ttl,
+            rules,
         } = behaviour;
         Ok(Config {
             cluster_name,
@@ -432,7 +443,7 @@ impl Options {
             state_dir,
             namespace_controllers: namespace_controller_users,
             garbage_collectors: garbage_collector_users,
-            rules: Rules { event_ttl },
+            rules: rules.into_rules()?,
         })
     }
 }

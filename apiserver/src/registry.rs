@@ -50,6 +50,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
+use helium_apimachinery::lease::DurationLimits;
 use helium_apimachinery::{ErrorList, Status};
 use http::Response;
 use tokio_util::sync::CancellationToken;
@@ -99,6 +100,7 @@ pub struct Registry {
     departures: Departures,
     members: Members,
     event_expiry: Expiry,
+    lease_durations: DurationLimits,
     catalog: ArcSwap<Catalog>,
     live: ArcSwap<LiveSet>,
     generation: AtomicU64,
@@ -126,6 +128,7 @@ impl Registry {
             departures,
             members: Members::new(config),
             event_expiry: Expiry::after(config.rules.event_ttl),
+            lease_durations: config.rules.lease_durations,
             catalog: ArcSwap::default(),
             live: ArcSwap::default(),
             generation: AtomicU64::new(0),
@@ -201,7 +204,12 @@ impl Registry {
         };
         if let (Some(leases), Some(candidates)) = (cache(LEASES), cache(LEASE_CANDIDATES)) {
             let writer = Arc::clone(self) as Arc<dyn coordinator::Writer>;
-            let coordinator = Coordinator::new(Arc::downgrade(&writer), leases, candidates);
+            let coordinator = Coordinator::new(
+                Arc::downgrade(&writer),
+                leases,
+                candidates,
+                self.lease_durations,
+            );
             self.tasks.spawn(coordinator.run(shutdown.clone()));
         }
     }

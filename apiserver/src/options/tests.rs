@@ -110,6 +110,41 @@ fn without_a_certificate_one_is_made_once() {
 }
 
 #[test]
+fn limits_of_lease_durations_are_whole_seconds_of_which_there_is_one() {
+    use helium_apimachinery::lease::{DurationLimits, DurationPolicy};
+
+    let given = ["--tls-cert-file=a.crt", "--tls-private-key-file=a.key"];
+    let limits = |flags: &[&str]| {
+        let all = [&given[..], flags].concat();
+        with(&all)
+            .into_config()
+            .map(|config| config.rules.lease_durations)
+    };
+    assert_eq!(limits(&[]).expect("complete"), DurationLimits::default());
+    let some = [
+        "--lease-duration-min=1500ms",
+        "--lease-duration-max=2m",
+        "--lease-duration-policy=cap",
+    ];
+    assert_eq!(
+        limits(&some).expect("complete"),
+        DurationLimits {
+            min: 2,
+            max: 120,
+            policy: DurationPolicy::Cap
+        }
+    );
+    let error = limits(&["--lease-duration-min=2m", "--lease-duration-max=90s"]);
+    let error = error.expect_err("refused").to_string();
+    assert!(
+        error.contains("--lease-duration-min 120s") && error.contains("--lease-duration-max 90s"),
+        "{error}"
+    );
+    assert!(limits(&["--lease-duration-min=0", "--lease-duration-max=500ms"]).is_err());
+    assert!(refusal(&["--lease-duration-policy=ignore"]).contains("refuse, cap"));
+}
+
+#[test]
 fn the_help_lists_the_flags() {
     use clap::CommandFactory as _;
     let help = Options::command().term_width(100).render_help().to_string();

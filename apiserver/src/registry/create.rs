@@ -201,7 +201,13 @@ impl Call<'_> {
                     Err(found) => errors.append(found),
                 }
             }
-            Special::Lease => errors.append(lease::validate(object)),
+            Special::Lease => {
+                errors.append(lease::validate(object));
+                match self.registry.lease_durations.apply(object, old) {
+                    Ok(warning) => self.warn(warning.into_iter().collect()),
+                    Err(error) => errors.push(error),
+                }
+            }
             Special::Event => errors.append(event::validate(object, old)),
             Special::LeaseCandidate => errors.append(lease_candidate::validate(object, old)),
             Special::Namespace => {

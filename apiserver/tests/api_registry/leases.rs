@@ -1,5 +1,7 @@
 //! Terms of leases, their fencing tokens, and writes that are allowed only while a lease is held.
 
+use helium_apimachinery::lease::{DurationLimits, DurationPolicy};
+use helium_apiserver::config::Rules;
 use http::Method;
 use rand::Rng;
 use serde_json::{Value, json};
@@ -308,4 +310,60 @@ async fn no_write_of_an_older_term_follows_one_of_a_newer() {
     for server in servers {
         server.stop().await;
     }
+}
+
+#[tokio::test]
+async fn implausible_durations_are_refused_or_capped_as_the_server_was_told() {
+    let (store, server, client) = one_server().await;
+    let mut lasting = lease("a", 1, 0);
+    lasting["spec"]["leaseDurationSeconds"] = 86_400.into();
+    let message = client.post(LEASES, &lasting).await.fails(422, "Invalid");
+    assert!(
+        message.contains(
+            "spec.leaseDurationSeconds: Invalid value: 86400: must be from 1 to 3600 seconds"
+        ) && message.contains("--lease-duration-max"),
+        "{message}"
+    );
+    let held = client.post(LEASES, &lease("a", 1, 0)).await.ok();
+    client
+        .patch(
+            LEADER,
+            MERGE,
+            &json!({"spec": {"leaseDurationSeconds": 3601}}),
+        )
+        .await
+        .fails(422, "Invalid");
+    server.stop().await;
+
+    let rules = Rules {
+        lease_durations: DurationLimits {
+            min: 10,
+            max: 60,
+            policy: DurationPolicy::Cap,
+        },
+        ..Rules::default()
+    };
+    let capping = TestServer::start_with(&store, "c1", rules);
+    let client = capping.client();
+    client.wait_served(LEADER).await;
+    let mut renewed = held;
+    renewed["spec"]["leaseDurationSeconds"] = 86_400.into();
+    let answer = client.put(LEADER, &renewed).await;
+    assert!(
+        answer
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("86400 was changed to 60")),
+        "{:?}",
+        answer.warnings
+    );
+    let mut given_up = answer.ok();
+    assert_eq!(given_up["spec"]["leaseDurationSeconds"], 60);
+    // As client-go gives a lease up.
+    given_up["spec"]["holderIdentity"] = "".into();
+    given_up["spec"]["leaseDurationSeconds"] = 1.into();
+    let answer = client.put(LEADER, &given_up).await;
+    assert_eq!(answer.warnings, [""; 0]);
+    assert_eq!(answer.ok()["spec"]["leaseDurationSeconds"], 1);
+    capping.stop().await;
 }

@@ -141,6 +141,83 @@ pub fn begins_term(old: Option<&Object>, new: &Object) -> bool {
         .any(|field| said(old, field) != said(new, field))
 }
 
+/// What becomes of a lease whose duration is out of bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DurationPolicy {
+    /// It is refused.
+    Refuse,
+    /// It gets the nearest duration that is allowed, and its writer a warning.
+    Cap,
+}
+
+/// Which durations leases may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DurationLimits {
+    /// The shortest, in seconds.
+    pub min: i64,
+    /// The longest, in seconds: for so long a holder that died keeps everybody waiting.
+    pub max: i64,
+    /// What becomes of the others.
+    pub policy: DurationPolicy,
+}
+
+impl Default for DurationLimits {
+    fn default() -> Self {
+        Self {
+            min: 1,
+            max: 3600,
+            policy: DurationPolicy::Refuse,
+        }
+    }
+}
+
+impl DurationLimits {
+    /// Applies the limits to a lease that is written; returns a warning if it was changed. A lease that nobody holds may have any
+    /// duration (client libraries give one up with a duration of one second), and one that had its duration before may keep it.
+    pub fn apply(
+        &self,
+        lease: &mut Object,
+        old: Option<&Object>,
+    ) -> Result<Option<String>, FieldError> {
+        let duration = |lease: &Object| {
+            let value = lease.get_path(&["spec", "leaseDurationSeconds"]);
+            value.and_then(Value::as_i64)
+        };
+        let Some(asked) = duration(lease) else {
+            return Ok(None);
+        };
+        let allowed = asked.clamp(self.min, self.max);
+        // What is below 1 is never a duration, and said so elsewhere.
+        if allowed == asked || asked < 1 || holder(lease).is_empty() {
+            return Ok(None);
+        }
+        if old.and_then(duration) == Some(asked) {
+            return Ok(None);
+        }
+        let bounds = format!("from {} to {} seconds", self.min, self.max);
+        match self.policy {
+            DurationPolicy::Refuse => {
+                let root = Path::new("spec");
+                let why = format!(
+                    "must be {bounds}, which are the limits of this server (--lease-duration-min, --lease-duration-max): for so long a holder that dies keeps everybody waiting"
+                );
+                Err(FieldError::invalid(
+                    &root.child("leaseDurationSeconds"),
+                    asked,
+                    why,
+                ))
+            }
+            DurationPolicy::Cap => {
+                lease
+                    .with_value_mut(|value| value["spec"]["leaseDurationSeconds"] = allowed.into());
+                Ok(Some(format!(
+                    "spec.leaseDurationSeconds: {asked} was changed to {allowed}: leases may last {bounds} here. A holder must stop within {allowed} seconds of its last renewal"
+                )))
+            }
+        }
+    }
+}
+
 /// What is wrong with a lease beyond its schema.
 pub fn validate(lease: &Object) -> ErrorList {
     let mut errors = ErrorList::new();
@@ -219,6 +296,57 @@ mod tests {
         let theirs = held("b", "2026-01-01T00:00:00.000000Z", 1);
         let again = held("a", "2026-01-01T00:01:00.000000Z", 2);
         assert!(begins_term(Some(&mine), &theirs) && begins_term(Some(&mine), &again));
+    }
+
+    #[test]
+    fn durations_out_of_bounds_are_refused_or_capped() {
+        let limits = DurationLimits {
+            min: 5,
+            max: 60,
+            policy: DurationPolicy::Refuse,
+        };
+        let lasting = |holder: &str, seconds: i64| {
+            let mut lease = held(holder, "", 0);
+            lease.with_value_mut(|value| value["spec"]["leaseDurationSeconds"] = seconds.into());
+            lease
+        };
+        for (holder, seconds, fine) in [
+            ("a", 5, true),
+            ("a", 60, true),
+            ("a", 4, false),
+            ("a", 61, false),
+            ("", 1, true),
+        ] {
+            let outcome = limits.apply(&mut lasting(holder, seconds), None);
+            assert_eq!(outcome.is_ok(), fine, "{holder:?} {seconds}: {outcome:?}");
+        }
+        let error = limits.apply(&mut lasting("a", 7200), None).unwrap_err();
+        assert!(
+            error.to_string().starts_with(
+                "spec.leaseDurationSeconds: Invalid value: 7200: must be from 5 to 60 seconds"
+            ),
+            "{error}"
+        );
+        // It had it before there was a limit.
+        assert_eq!(
+            limits.apply(&mut lasting("a", 90), Some(&lasting("b", 90))),
+            Ok(None)
+        );
+        assert_eq!(limits.apply(&mut held("a", "", 0), None), Ok(None));
+
+        let capping = DurationLimits {
+            policy: DurationPolicy::Cap,
+            ..limits
+        };
+        for (asked, expected) in [(7200, 60), (1, 5)] {
+            let mut lease = lasting("a", asked);
+            let warning = capping.apply(&mut lease, None).unwrap().expect("a warning");
+            assert!(
+                warning.contains(&format!("{asked} was changed to {expected}")),
+                "{warning}"
+            );
+            assert_eq!(lease, lasting("a", expected));
+        }
     }
 
     #[test]

@@ -26,8 +26,10 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: fleet-elector}
 rules:
-- {apiGroups: [helium.dev], resources: [controlplanes/proxy], resourceNames: [fleet], verbs: [get, create, update]}
+- {apiGroups: [helium.dev], resources: [controlplanes/proxy], resourceNames: [fleet], verbs: [get, create, update, patch]}
 - {apiGroups: [coordination.helium.dev], resources: [leases], verbs: [get, create, update]}
+- {apiGroups: [coordination.helium.dev], resources: [leasecandidates], verbs: [get, list, watch, create, update]}
+- {apiGroups: [helium.dev], resources: [events], verbs: [create, patch]}
 - {apiGroups: [innsmouth.example.com], resources: [festivals], verbs: [get, list, watch, patch]}
 - {apiGroups: ["", events.k8s.io], resources: [events], verbs: [create, patch]}
 ---
@@ -124,6 +126,78 @@ func TestManagersOfThreeClustersElectOne(t *testing.T) {
 	}
 }
 
+// behind writes the administrator's kubeconfig for what the clusters share.
+func (c *cluster) behind(t *testing.T) string {
+	t.Helper()
+	admin, err := os.ReadFile(c.kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(c.dir, "behind.kubeconfig")
+	server := "https://" + harness.Loopback(c.apiPort)
+	text := strings.ReplaceAll(string(admin), server, server+fleetPath)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+const crd = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: shoggoths.innsmouth.example.org}
+spec:
+  group: innsmouth.example.org
+  scope: Namespaced
+  names: {plural: shoggoths, kind: Shoggoth, shortNames: [sh]}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {eyes: {type: integer}}}}}}
+`
+
+// What tools write for a cluster of their own declares a shared kind behind
+// the proxy: kubectl apply and wait, as anywhere, in one cluster, and the
+// objects are there in another.
+func TestCustomResourceDefinitionsBehindTheProxy(t *testing.T) {
+	one, other := clusters[0].behind(t), clusters[1].behind(t)
+	do := func(kubeconfig, stdin string, args ...string) string {
+		t.Helper()
+		out, err := kubectl(kubeconfig, stdin, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	do(one, crd, "apply", "-f", "-")
+	do(one, "", "wait", "--for=condition=Established", "crd/shoggoths.innsmouth.example.org", "--timeout=20s")
+	if out := do(one, crd, "apply", "-f", "-"); !strings.Contains(out, "unchanged") {
+		t.Errorf("applied again: %s", out)
+	}
+	changed := strings.Replace(crd, "shortNames: [sh]", "shortNames: [sh, shog]", 1)
+	if out := do(other, changed, "apply", "-f", "-"); !strings.Contains(out, "configured") {
+		t.Errorf("applied with a change: %s", out)
+	}
+	shoggoth := `{apiVersion: innsmouth.example.org/v1, kind: Shoggoth, metadata: {name: tekeli, namespace: default}, spec: {eyes: 7}}`
+	do(one, shoggoth, "apply", "-f", "-")
+	if eyes := do(other, "", "get", "shog", "tekeli", "-n", "default", "-o", "jsonpath={.spec.eyes}"); eyes != "7" {
+		t.Errorf("the other cluster sees %q eyes", eyes)
+	}
+	scope := clusters[2].do(t, "", "get", "srd", "shoggoths.innsmouth.example.org", "-o", "jsonpath={.spec.sharing.scope}")
+	if scope != "Fleet" {
+		t.Errorf("the definition is shared as %q", scope)
+	}
+	// The cluster's own definitions are others.
+	if out, err := clusters[0].kubectl("", "get", "crd", "shoggoths.innsmouth.example.org"); err == nil {
+		t.Errorf("the cluster itself has it: %s", out)
+	}
+	do(one, "", "delete", "crd", "shoggoths.innsmouth.example.org", "--timeout=30s")
+	if out, err := clusters[2].kubectl("", "get", "srd", "shoggoths.innsmouth.example.org"); err == nil {
+		t.Errorf("it is still there: %s", out)
+	}
+}
+
 // kubectl reads and writes what is behind the proxy, watches last there, and
 // rights to the way in give none to what is behind it.
 func TestControlPlanesProxy(t *testing.T) {
@@ -155,16 +229,7 @@ func TestControlPlanesProxy(t *testing.T) {
 		t.Error(err)
 	}
 
-	admin, err := os.ReadFile(c.kubeconfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	behind := filepath.Join(c.dir, "behind.kubeconfig")
-	server := "https://" + harness.Loopback(c.apiPort)
-	text := strings.ReplaceAll(string(admin), server, server+fleetPath)
-	if err := os.WriteFile(behind, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	behind := c.behind(t)
 	lease := `{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: behind, namespace: default}, spec: {holderIdentity: me}}`
 	if out, err := kubectl(behind, lease, "create", "-f", "-"); err != nil {
 		t.Fatalf("%s: %v", out, err)
