@@ -28,27 +28,15 @@ func (c *cluster) openAPI() (documents, error) {
 	if err != nil {
 		return all, err
 	}
-	var v2 struct {
-		Paths       map[string]any            `json:"paths"`
-		Definitions map[string]map[string]any `json:"definitions"`
-	}
+	var v2 map[string]any
 	if err := json.Unmarshal([]byte(text), &v2); err != nil {
 		return all, err
 	}
-	resolves := func(document string, root any, found func(name string) bool, prefix string) {
-		walk(root, func(reference string) {
-			name, ours := strings.CutPrefix(reference, prefix)
-			if !ours || !found(name) {
-				all.problems = append(all.problems, fmt.Sprintf("%s: %s leads nowhere", document, reference))
-			}
-		})
-	}
-	inV2 := func(name string) bool { return v2.Definitions[name] != nil }
-	resolves("v2", v2.Paths, inV2, "#/definitions/")
+	all.check("v2", v2)
 	definedBy := map[string][]string{}
-	for name, definition := range v2.Definitions {
-		resolves("v2 "+name, definition, inV2, "#/definitions/")
-		list, _ := definition["x-kubernetes-group-version-kind"].([]any)
+	definitions, _ := v2["definitions"].(map[string]any)
+	for name, definition := range definitions {
+		list, _ := definition.(map[string]any)["x-kubernetes-group-version-kind"].([]any)
 		for _, entry := range list {
 			kind := fmt.Sprint(entry.(map[string]any)["group"], "/", entry.(map[string]any)["version"], "/", entry.(map[string]any)["kind"])
 			definedBy[kind] = append(definedBy[kind], name)
@@ -78,21 +66,31 @@ func (c *cluster) openAPI() (documents, error) {
 		if err != nil {
 			return all, err
 		}
-		var v3 struct {
-			Paths      map[string]any `json:"paths"`
-			Components struct {
-				Schemas map[string]any `json:"schemas"`
-			} `json:"components"`
-		}
+		var v3 map[string]any
 		if err := json.Unmarshal([]byte(text), &v3); err != nil {
 			return all, fmt.Errorf("%s: %w", path, err)
 		}
-		inV3 := func(name string) bool { return v3.Components.Schemas[name] != nil }
-		resolves("v3 "+path, v3.Paths, inV3, "#/components/schemas/")
-		resolves("v3 "+path, v3.Components.Schemas, inV3, "#/components/schemas/")
+		all.check("v3 "+path, v3)
 	}
 	slices.Sort(all.kinds)
 	return all, nil
+}
+
+// check notes each reference of a document that leads nowhere in it.
+func (d *documents) check(name string, document map[string]any) {
+	walk(document, func(reference string) {
+		if path, inside := strings.CutPrefix(reference, "#/"); inside {
+			var at any = document
+			for part := range strings.SplitSeq(path, "/") {
+				members, _ := at.(map[string]any)
+				at = members[strings.NewReplacer("~1", "/", "~0", "~").Replace(part)]
+			}
+			if at != nil {
+				return
+			}
+		}
+		d.problems = append(d.problems, fmt.Sprintf("%s: %s leads nowhere", name, reference))
+	})
 }
 
 // walk visits each reference in a document.
