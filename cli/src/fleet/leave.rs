@@ -29,6 +29,8 @@ const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
 const OURS: &str = "?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dhelium";
 const AGENT: &str = "/apis/apps/v1/namespaces/helium-system/deployments/helium-agent";
 const NAME: &str = "/api/v1/namespaces/helium-system/configmaps/helium-cluster";
+/// The agent's role for who administers the fleet.
+const FLEET_ADMIN: &str = "helium-fleet-admin";
 /// How long something may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(60);
 /// A cluster that was heard of more recently isn't dead.
@@ -111,7 +113,8 @@ async fn depart(connection: &Connection) -> Result<(String, String)> {
     }
     for role in ours(connection, ROLES).await? {
         // Its own installation's roles may carry the label too.
-        if role.starts_with("helium:") && role.matches(':').count() == 2 {
+        let of_group = role.starts_with("helium:") && role.matches(':').count() == 2;
+        if of_group || role == FLEET_ADMIN {
             remove(connection, ROLES, &role).await?;
             removed.push(format!("ClusterRole {role}"));
         }
