@@ -2,7 +2,7 @@
 //!
 //! | field | who |
 //! |---|---|
-//! | `spec.certificateAuthorities` | anybody, while there are none (in an open fleet only the cluster itself); then the cluster itself |
+//! | `spec.certificateAuthorities` | any member, while there are none (in an open fleet only the cluster itself); then the cluster itself |
 //! | `spec.revoked`, `spec.revokedReason` | any other member, never the cluster itself |
 //! | `metadata.labels`, `status` | the cluster itself; others may set the condition Ready to Unknown |
 
@@ -24,6 +24,16 @@ pub struct Origin<'a> {
     pub cluster: &'a str,
     /// The members at the time.
     pub roster: &'a Roster,
+}
+
+impl Origin<'_> {
+    /// Whether the fleet counts the writer among its own.
+    fn takes_part(self) -> bool {
+        matches!(
+            self.roster.standing(self.cluster),
+            Standing::Member | Standing::Open | Standing::Unknown
+        )
+    }
 }
 
 /// A valid write.
@@ -91,7 +101,13 @@ fn check_authorities(
         return true;
     }
     let fleet = origin.roster;
-    if !own && fleet.is_open() {
+    if !own && !origin.takes_part() {
+        let why = format!(
+            "only members admit others, and cluster {} is none",
+            origin.cluster
+        );
+        errors.push(FieldError::forbidden(&path, why));
+    } else if !own && fleet.is_open() {
         errors.push(FieldError::forbidden(
             &path,
             format!(
@@ -166,10 +182,7 @@ fn check_revocation(
     } else if own {
         let why = "only another member changes or takes back a revocation";
         errors.push(FieldError::forbidden(&path, why));
-    } else if !matches!(
-        origin.roster.standing(origin.cluster),
-        Standing::Member | Standing::Open | Standing::Unknown
-    ) {
+    } else if !origin.takes_part() {
         let why = format!(
             "only members revoke, and cluster {} is none",
             origin.cluster

@@ -11,6 +11,7 @@ mod revocation;
 mod store;
 #[path = "../admit_requests/support.rs"]
 mod support;
+mod ways;
 
 use helium_testkit::wait_for;
 use http::{Method, StatusCode};

@@ -124,6 +124,10 @@ fn authorities_once_set_are_the_clusters_own_business() {
         json!({"certificateAuthorities": next.certificate_pem()}),
     );
     judge("c1", &all, &third, None).unwrap();
+    refused(
+        judge("c9", &all, &third, None),
+        &["only members admit others, and cluster c9 is none"],
+    );
     let copied = member(
         "c3",
         json!({"certificateAuthorities": fleet.two.certificate_pem()}),
