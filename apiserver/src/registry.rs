@@ -10,8 +10,8 @@
 //! - **R2** An update is never lost: it is a compare on the revision that it was computed from. The cache may be the first
 //!   guess of that revision, never the last word on an error.
 //! - **R3** "Not found" is said of a resource only when the definitions have been confirmed to be fresh.
-//! - **R4** Every write carries the name of the cluster that it came through, as the server knows it; what
-//!   clients say of it is ignored.
+//! - **R4** Every write carries the name of the cluster that it came through, as the server knows it (of a holder that was
+//!   picked, the candidate's); what clients say of it is ignored.
 //! - **R5** Acquiring a lease and its fencing token are one transaction, and so are a fenced write and the look at its lease.
 //! - **R6** Whatever the store does, the answer is a `Status`: 503 when nothing happened, 504 when that isn't known.
 //!

@@ -70,7 +70,7 @@ func TestCoordinatedElectionPicksTheOldestVersion(t *testing.T) {
 
 	behind := clusters[0].behind(t)
 	err := harness.WaitFor("the new leader's event is seen from another cluster", startBound, func() error {
-		out, err := kubectl(behind, "", "events", "-n", "default", "--for", "lease/coordinated")
+		out, err := kubectl(behind, "", "events", "-n", "default", "--for", "leases.coordination.k8s.io/coordinated")
 		if err == nil && !strings.Contains(out, next.name+" became leader") {
 			err = fmt.Errorf("not among the events: %s", out)
 		}
