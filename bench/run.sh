@@ -5,14 +5,23 @@
 #   bench/run.sh                                       everything, about 20 minutes
 #   bench/run.sh --cells create,get --clients 64       some of it
 #   bench/run.sh --systems etcd,shim-sqlite -o markdown --json result.json
+#   bench/run.sh leases                                renewals of 1,000 clusters' leases on three helium-apiservers,
+#                                                      beside a real kube-apiserver: five minutes
 set -euo pipefail
 
 bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$bench")
 
-"$root/tests/build.sh" etcd kine
+program=suite components="etcd kine" servers="-p kine-shim"
+if [ "${1:-}" = leases ]; then
+	shift
+	program=leases components="etcd kubernetes" servers="-p kine-shim -p helium-apiserver"
+fi
+# shellcheck disable=SC2086 # several words each
+"$root/tests/build.sh" $components
 if [ -z "${HELIUM_SERVERS:-}" ]; then
-	(cd "$root" && cargo build --release -q -p kine-shim)
+	# shellcheck disable=SC2086
+	(cd "$root" && cargo build --release -q $servers)
 fi
 cd "$bench"
-CGO_ENABLED=0 exec go run ./suite "$@"
+CGO_ENABLED=0 exec go run "./$program" "$@"
