@@ -36,10 +36,10 @@ run_etcd() {
 }
 
 run_kubernetes() {
-	run kubernetes 20m ./e2e
+	run kubernetes 30m ./e2e
 	# With the stores exchanged: ours below the kube-apiservers, a real etcd below helium-apiserver.
 	(cd "$tests/kubernetes" && E2E_STORE=etcd E2E_HOST_STORE=shim \
-		go test -count=1 -timeout 10m -run 'Written|Concurrent|Namespace|Owner' ./e2e)
+		go test -count=1 -timeout 20m -run 'Written|Concurrent|Namespace|Owner' ./e2e)
 	# Elections while everything breaks, in clusters whose ways can be cut: 20 faults take three minutes, the
 	# 200 of HELIUM_TEST_FULL=1 half an hour.
 	"$tests/build.sh" programs

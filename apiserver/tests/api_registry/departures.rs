@@ -148,7 +148,7 @@ async fn objects_of_the_policy_cascade_go_when_every_member_has_left() {
 }
 
 #[tokio::test]
-async fn a_member_that_leaves_the_fleet_is_waited_for_no_longer() {
+async fn a_member_that_leaves_the_fleet_or_is_revoked_is_waited_for_no_longer() {
     let (store, servers) = two(json!({"namespaceDeletion": "Cascade"})).await;
     let client = servers[0].client();
     for (server, cluster) in servers.iter().zip(["c1", "c2"]) {
@@ -157,9 +157,23 @@ async fn a_member_that_leaves_the_fleet_is_waited_for_no_longer() {
     put(&client, "team", "a").await;
     leave(&servers[0], "team").await;
     wait_recorded(&store, "team", "c1", true).await;
-    client.delete(&format!("{MEMBERS}/c2")).await.ok();
+    let revoked = json!({"spec": {"revoked": true}});
+    client
+        .patch(&format!("{MEMBERS}/c2"), MERGE, &revoked)
+        .await
+        .ok();
     wait_for("the object is gone", BOUND, || async {
         names(&client.get(&widgets_in("team")).await.ok()).is_empty()
+    })
+    .await;
+
+    join(&servers[0], "c3").await;
+    put(&client, "other", "a").await;
+    leave(&servers[0], "other").await;
+    wait_recorded(&store, "other", "c1", true).await;
+    client.delete(&format!("{MEMBERS}/c3")).await.ok();
+    wait_for("the object is gone", BOUND, || async {
+        names(&client.get(&widgets_in("other")).await.ok()).is_empty()
     })
     .await;
     stop(servers).await;

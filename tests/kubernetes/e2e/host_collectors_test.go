@@ -131,8 +131,8 @@ func TestClustersOwnDependentsGoWithTheSharedOwner(t *testing.T) {
 }
 
 // Deleted with --cascade=orphan, a shared owner leaves its dependents in all
-// clusters, whichever collector is first. (The first to remove the finalizer
-// once made the others' dependents prey.)
+// clusters, whichever collector is first: the owner doesn't go before the
+// others have had time to release theirs.
 func TestOrphansStayInAllClusters(t *testing.T) {
 	for round := range 3 {
 		name := fmt.Sprint("orphaning-", round)
