@@ -14,23 +14,38 @@ const ORIGIN: &str = "helium.dev/origin-cluster";
 const DEFINITIONS: &str = "/apis/helium.dev/v1/sharedresourcedefinitions";
 const WIDGETS: &str = "/apis/example.com/v1/namespaces/default/widgets";
 
-/// Names of ways, with who asks, what stands before each path, and the headers of each request.
-fn ways(
-    member: &Member,
-) -> Vec<(
-    &'static str,
-    Client,
-    &'static str,
-    Vec<(&'static str, &'static str)>,
-)> {
-    let direct = || member.client.clone();
-    let front = || member.client_with(&member.pki.front_proxy("front-proxy-client"));
-    let jane = || vec![("X-Remote-User", "jane")];
-    vec![
-        ("direct", direct(), "", Vec::new()),
-        ("direct, behind the proxy", direct(), PROXY, Vec::new()),
-        ("forwarded", front(), "", jane()),
-        ("forwarded, behind the proxy", front(), PROXY, jane()),
+type Headers = Vec<(&'static str, &'static str)>;
+
+struct Way {
+    name: &'static str,
+    client: Client,
+    /// What stands before each path.
+    base: &'static str,
+    headers: Headers,
+}
+
+fn ways(member: &Member) -> [Way; 4] {
+    let way = |name, forwarded: bool, base| {
+        let proxy = || member.client_with(&member.pki.front_proxy("front-proxy-client"));
+        Way {
+            name,
+            client: if forwarded {
+                proxy()
+            } else {
+                member.client.clone()
+            },
+            base,
+            headers: forwarded
+                .then_some(("X-Remote-User", "jane"))
+                .into_iter()
+                .collect(),
+        }
+    };
+    [
+        way("direct", false, ""),
+        way("direct, behind the proxy", false, PROXY),
+        way("forwarded", true, ""),
+        way("forwarded, behind the proxy", true, PROXY),
     ]
 }
 
@@ -85,7 +100,16 @@ async fn no_way_forges_an_origin_or_gets_around_the_policy_of_writers() {
     fleet.post(DEFINITIONS, &widgets()).await;
     wait_served(&fleet.server).await;
     wait_served(&other).await;
-    for (at, (way, client, base, headers)) in ways(&other).into_iter().enumerate() {
+    for (
+        at,
+        Way {
+            name: way,
+            client,
+            base,
+            headers,
+        },
+    ) in ways(&other).into_iter().enumerate()
+    {
         let name = format!("w{at}");
         let path = format!("{base}{WIDGETS}");
         let made = send(&client, Method::POST, &path, &headers, &widget(&name)).await;
@@ -134,7 +158,13 @@ async fn no_way_forges_an_origin_or_gets_around_the_policy_of_writers() {
         policy["spec"]["sharing"]["clusters"]
     );
     wait_served(&other).await;
-    for (way, client, base, headers) in ways(&other) {
+    for Way {
+        name: way,
+        client,
+        base,
+        headers,
+    } in ways(&other)
+    {
         let path = format!("{base}{WIDGETS}/w0");
         for (method, body) in [
             (Method::PATCH, json!({"spec": {"color": "black"}})),
