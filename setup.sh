@@ -19,7 +19,7 @@
 #   --port-base N      --processes: first of the ports on 127.0.0.1 (default: the first free block from 17400)
 #
 # Running it again goes on where it stopped, and changes nothing that is there already. Environment:
-# HELIUM_SERVERS (folder with kine-shim and helium-apiserver), HELIUM_BIN (folder with kube-apiserver, …, as
+# HELIUM_SERVERS (folder with helium, kine-shim, helium-apiserver and helium-agent), HELIUM_BIN (folder with kube-apiserver, …, as
 # tests/build.sh makes them), HELIUM_ENGINE (docker, podman or nerdctl), HELIUM_WAIT_PERCENT (200 doubles the bounds of
 # all waits), HELIUM_SKIP_MACHINE_CHECK=1 (go on although memory, disk or kernel settings look too small).
 # docs/install.md says more.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes what manifests/base expects in one cluster and what differs from cluster to cluster: its name and its
-# certificates, by authorities of its own. For installing without cert-manager.
+# certificates, by authorities of its own. For installing without cert-manager, where the program helium isn't at hand:
+# helium init --files-only makes the same.
 #
 #   scripts/cluster-secrets.sh NAME DIR     then: kubectl apply -f DIR/objects.yaml
 #
@@ -23,7 +24,7 @@ mkdir -p "$2"
 STATE=$(cd "$2" && pwd)
 DRY_RUN=0
 mkdir -p "$STATE/logs"
-cluster_certificates_for_pods "$STATE"
+cluster_certificates_for_pods "$STATE" "$name"
 cluster_objects "$name" "$STATE" | write_file "$STATE/objects.yaml" 0600
 rm -f "$STATE/changed"
 say "made $STATE/objects.yaml for cluster $name"

@@ -2,7 +2,8 @@
 # The demonstration: kinds defined in one cluster, an object and a Lease written through one and read
 # through the others, and a leader of three that moves when its cluster dies. The same for every profile.
 #
-# Uses from the profile: CLUSTERS, KUBECTL, ELECTION (program, or empty), cluster_kill, cluster_revive.
+# Uses from the profile: CLUSTERS, KUBECTL, ELECTION (program, or empty), cluster_kill, cluster_revive, and HELIUM (program, unset
+# where clusters aren't members).
 
 EXAMPLES=$ROOT/manifests/examples
 
@@ -212,10 +213,25 @@ demo_leader() {
 	for name in "${CLUSTERS[@]}"; do process_stop "candidate-$name"; done
 }
 
+# demo_fleet: who takes part, and that nothing is wrong in any cluster. For profiles whose clusters are members.
+demo_fleet() {
+	local name
+	if is_dry; then
+		plan "helium members through ${CLUSTERS[0]}; helium doctor in each of ${CLUSTERS[*]}"
+		return
+	fi
+	for name in "${CLUSTERS[@]}"; do
+		wait_for "helium doctor finds nothing wrong in $name" 90 "$HELIUM" doctor --kubeconfig "$(kubeconfig_of "$name")"
+	done
+	"$HELIUM" members --kubeconfig "$(kubeconfig_of "${CLUSTERS[0]}")" | sed 's/^/   /'
+	"$HELIUM" doctor --kubeconfig "$(kubeconfig_of "${CLUSTERS[0]}")" | sed 's/^/   /'
+}
+
 demo_run() {
 	step "an object, written through ${CLUSTERS[0]}" demo_object
 	step "a Lease that all share" demo_lease
 	step "a leader of three, and its cluster's death" demo_leader
+	[ -z "${HELIUM:-}" ] || step "the fleet's members, and what helium doctor says" demo_fleet
 	is_dry || timestamp >"$STATE/demo-done"
 }
 

@@ -178,7 +178,7 @@ kind_certificates() { in_parallel kind_secrets; }
 kind_secrets() {
 	local name=$1 dir
 	dir=$(dir_of "$name")
-	cluster_certificates_for_pods "$dir"
+	cluster_certificates_for_pods "$dir" "$name"
 	is_dry || cluster_objects "$name" "$dir" | write_file "$dir/objects.yaml" 0600
 	if is_dry || ! kube "$name" get -n helium-system secret/helium-apiserver-tls secret/kine-shim-tls secret/helium-store-client-tls \
 		configmap/helium-cluster >/dev/null 2>&1; then

@@ -112,15 +112,16 @@ kubeconfig() {
 	END
 }
 
-# cluster_certificates_for_pods DIR: what manifests/base expects in a cluster, as files in DIR. Two authorities, so
-# that a certificate for serving the API opens no door to the store.
+# cluster_certificates_for_pods DIR NAME: what manifests/base expects in a cluster, as files in DIR, as helium init makes
+# it too. Two authorities, so that a certificate for serving the API opens no door to the store. Who comes to the store names
+# the cluster whose member it is.
 cluster_certificates_for_pods() {
-	local dir=$1
+	local dir=$1 group=helium:cluster:$2
 	authority "$dir" helium-ca
 	authority "$dir" store-ca
 	certificate "$dir" helium-ca helium-apiserver helium-apiserver '' DNS:helium-apiserver.helium-system.svc
-	certificate "$dir" store-ca kine-shim kine-shim '' DNS:kine-shim.helium-system.svc
-	certificate "$dir" store-ca store-client helium-apiserver
+	certificate "$dir" store-ca kine-shim "helium:kine-shim:$2" "$group" DNS:kine-shim.helium-system.svc
+	certificate "$dir" store-ca store-client "helium:apiserver:$2" "$group"
 }
 
 # cluster_objects NAME DIR: those files as Secrets, with the namespace and the cluster's name. The authorities' keys

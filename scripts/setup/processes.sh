@@ -3,6 +3,9 @@
 # kine-shim of their own over SQLite; beside them a kine-shim on the common PostgreSQL and a helium-apiserver.
 # No container engine, no root, no node: what runs is the control plane, so there are no pods.
 #
+# The first cluster makes itself the fleet's first member, the others join with tokens. Each has its own authority, its own
+# role in the database, and a kine-shim that lets in members alone.
+#
 # The aggregator reaches helium-apiserver through a Service of type ExternalName that points at localhost.
 
 # --- where everything is
@@ -17,6 +20,7 @@ shim_port() { cluster_port "$1" 2; }
 host_store_port() { cluster_port "$1" 3; }
 agent_port() { cluster_port "$1" 4; }
 dir_of() { printf '%s/clusters/%s' "$STATE" "$1"; }
+fleet_of() { printf '%s/fleet' "$(dir_of "$1")"; } # as helium init and helium join make it
 
 postgres_programs() {
 	local found
@@ -46,9 +50,8 @@ processes_locate() {
 	SERVERS=${HELIUM_SERVERS:-${CARGO_TARGET_DIR:-$ROOT/target}/release}
 	COMPONENTS=${HELIUM_BIN:-$ROOT/.cache/bin}
 	KUBECTL=$COMPONENTS/kubectl
+	HELIUM=$SERVERS/helium
 	REGISTRAR=agent
-	# A folder of binaries from before there was an agent: register does its work.
-	[ -z "${HELIUM_SERVERS:-}" ] || [ -x "$SERVERS/helium-agent" ] || REGISTRAR=script
 	ELECTION=$COMPONENTS/election
 }
 
@@ -72,11 +75,11 @@ processes_check() {
 		problems+=("user postgres can't enter $STATE: choose a --state-dir such as /var/tmp/helium, or run as an ordinary user")
 	fi
 	if [ -z "${HELIUM_SERVERS:-}" ]; then
-		have cargo || problems+=("Rust is missing (https://rustup.rs), and HELIUM_SERVERS names no folder with kine-shim and helium-apiserver")
+		have cargo || problems+=("Rust is missing (https://rustup.rs), and HELIUM_SERVERS names no folder with helium, kine-shim, helium-apiserver and helium-agent")
 		have cc || problems+=("a C compiler is missing (Debian: apt-get install build-essential)")
 	else
 		local program
-		for program in kine-shim helium-apiserver; do
+		for program in "${PROGRAMS[@]}"; do
 			[ -x "$SERVERS/$program" ] || problems+=("$SERVERS/$program is missing (HELIUM_SERVERS)")
 		done
 	fi
@@ -125,14 +128,16 @@ ports_free() {
 
 # --- step: programs
 
+PROGRAMS=(helium kine-shim helium-apiserver helium-agent)
+
 processes_build() {
 	if [ -z "${HELIUM_SERVERS:-}" ]; then
-		local crates=(-p kine-shim -p helium-apiserver -p helium-controllers)
+		local program crates=(-p helium-cli -p kine-shim -p helium-apiserver -p helium-controllers)
 		if servers_stale; then
-			note "building kine-shim, helium-apiserver and helium-agent (cold: about ten minutes on two cores)"
+			note "building helium, kine-shim, helium-apiserver and helium-agent (cold: about ten minutes on two cores)"
 			run cargo build --release --locked --manifest-path "$ROOT/Cargo.toml" "${crates[@]}"
 			# cargo leaves a binary alone that came out the same.
-			is_dry || touch -c "$SERVERS/kine-shim" "$SERVERS/helium-apiserver" "$SERVERS/helium-agent"
+			is_dry || for program in "${PROGRAMS[@]}"; do touch -c "$SERVERS/$program"; done
 		fi
 	fi
 	if ! components_there; then
@@ -144,9 +149,9 @@ processes_build() {
 # servers_stale: whether one of our programs is missing, or older than a source.
 servers_stale() {
 	local program
-	for program in kine-shim helium-apiserver helium-agent; do
+	for program in "${PROGRAMS[@]}"; do
 		[ -x "$SERVERS/$program" ] || return 0
-		[ -z "$(find "$ROOT/crates" "$ROOT/kine-shim" "$ROOT/apiserver" "$ROOT/controllers" "$ROOT/Cargo.lock" \
+		[ -z "$(find "$ROOT/crates" "$ROOT/kine-shim" "$ROOT/apiserver" "$ROOT/controllers" "$ROOT/cli" "$ROOT/Cargo.lock" \
 			\( -name '*.rs' -o -name Cargo.lock \) -newer "$SERVERS/$program" -print -quit)" ] || return 0
 	done
 	return 1
@@ -162,7 +167,6 @@ cluster_certificates() {
 	server=https://127.0.0.1:$(api_port "$name")
 	authority "$dir" ca
 	authority "$dir" front-proxy-ca
-	authority "$dir" helium-ca
 	certificate "$dir" ca kube-apiserver kube-apiserver '' DNS:localhost,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.0.0.1
 	certificate "$dir" front-proxy-ca front-proxy front-proxy-client
 	certificate "$dir" ca admin admin system:masters
@@ -170,17 +174,16 @@ cluster_certificates() {
 	# They are to have exactly the rights that manifests/base gives to the pods' service accounts.
 	certificate "$dir" ca helium-apiserver system:serviceaccount:helium-system:helium-apiserver
 	certificate "$dir" ca helium-agent system:serviceaccount:helium-system:helium-agent
-	certificate "$dir" helium-ca helium-serving helium-apiserver '' DNS:helium-apiserver.helium-system.svc,DNS:localhost,IP:127.0.0.1
 	signing_keys "$dir"
 	kubeconfig "$(kubeconfig_of "$name")" "$name" "$server" "$dir/ca.crt" "$dir/admin.crt" "$dir/admin.key"
 	kubeconfig "$STATE/kubeconfig/$name-direct" "$name-direct" "https://127.0.0.1:$(helium_port "$name")" \
-		"$dir/helium-ca.crt" "$dir/admin.crt" "$dir/admin.key"
+		"$(fleet_of "$name")/helium-ca.crt" "$dir/admin.crt" "$dir/admin.key"
 	local user
 	for user in controller-manager helium-apiserver helium-agent; do
 		kubeconfig "$dir/$user.kubeconfig" "$name" "$server" "$dir/ca.crt" "$dir/$user.crt" "$dir/$user.key"
 	done
 	kubeconfig "$dir/helium-agent-direct.kubeconfig" "$name" "https://127.0.0.1:$(helium_port "$name")" \
-		"$dir/helium-ca.crt" "$dir/helium-agent.crt" "$dir/helium-agent.key"
+		"$(fleet_of "$name")/helium-ca.crt" "$dir/helium-agent.crt" "$dir/helium-agent.key"
 }
 
 # --- step: database
@@ -190,7 +193,6 @@ processes_postgres() {
 	pg=$(postgres_programs) || die "PostgreSQL's server programs are missing"
 	read -ra as <<<"$(unprivileged)"
 	secret "$STATE/secrets/postgres"
-	secret "$STATE/secrets/database"
 	if is_dry || [ ! -f "$dir/data/PG_VERSION" ]; then
 		is_dry || prepare_postgres "$dir"
 		record "directory $dir"
@@ -203,17 +205,17 @@ processes_postgres() {
 		(umask 077 && printf '127.0.0.1:*:*:postgres:%s\n' "$(cat "$STATE/secrets/postgres")" >"$STATE/secrets/pgpass")
 	fi
 	wait_for "PostgreSQL answers" 60 process_ready postgres database_sql postgres 'SELECT 1'
+	# helium makes a role in it for each cluster.
 	if is_dry || [ "$(database_sql postgres "SELECT count(*) FROM pg_database WHERE datname = 'helium'")" != 1 ]; then
-		{
-			printf "DROP ROLE IF EXISTS helium;\n"
-			printf "CREATE ROLE helium LOGIN PASSWORD '%s';\n" "$(is_dry || cat "$STATE/secrets/database")"
-			printf "CREATE DATABASE helium OWNER helium;\n"
-		} | write_file "$STATE/secrets/database.sql" 0600
+		printf 'CREATE DATABASE helium;\n' | write_file "$STATE/secrets/database.sql" 0600
 		PGPASSFILE=$STATE/secrets/pgpass run_from "$STATE/secrets/database.sql" "$pg/psql" -XqAt -v ON_ERROR_STOP=1 \
 			-h 127.0.0.1 -p "$(postgres_port)" -U postgres -d postgres -f -
 	fi
-	is_dry || printf 'KINE_ENDPOINT=postgres://helium:%s@127.0.0.1:%s/helium?sslmode=disable\n' \
-		"$(cat "$STATE/secrets/database")" "$(postgres_port)" | write_file "$STATE/secrets/database.env" 0600
+}
+
+# database_url: the administrator's URL of the database. It holds a password: only for environments.
+database_url() {
+	is_dry || printf 'postgres://postgres:%s@127.0.0.1:%s/helium?sslmode=disable' "$(cat "$STATE/secrets/postgres")" "$(postgres_port)"
 }
 
 prepare_postgres() {
@@ -263,44 +265,115 @@ host_start() {
 		kube "$name" get serviceaccount default -n default
 }
 
-# --- step: helium in each cluster
+# --- step: the first member
 
-processes_helium() { in_parallel helium_start; }
+# fleet_first CLUSTER: files, servers, and then the Member, from which on the fleet lets in members alone.
+fleet_first() {
+	local name=$1 fleet kubeconfig
+	fleet=$(fleet_of "$name")
+	kubeconfig=$(kubeconfig_of "$name-direct")
+	if is_dry || [ ! -s "$fleet/objects.yaml" ]; then
+		HELIUM_DATABASE_URL=$(database_url) run "$HELIUM" init --cluster-name "$name" --dir "$fleet" --files-only \
+			--server-names localhost,127.0.0.1 --store-names localhost,127.0.0.1
+	fi
+	helium_start "$name"
+	if is_dry || ! is_member "$name" "$name" >/dev/null; then
+		run "$HELIUM" init --cluster-name "$name" --dir "$fleet" --kubeconfig "$kubeconfig"
+	fi
+	agent_start "$name"
+}
+
+# is_member CLUSTER MEMBER: whether a cluster shows another, or itself, as a member.
+is_member() {
+	"$HELIUM" members --kubeconfig "$(kubeconfig_of "$1-direct")" -o json 2>&1 | grep -F "{\"name\":\"$2\",\"state\":\"member\""
+}
+
+processes_first() { fleet_first "${CLUSTERS[0]}"; }
+
+# --- step: the others join
+
+processes_join() {
+	local name
+	for name in "${CLUSTERS[@]:1}"; do
+		fleet_join "${CLUSTERS[0]}" "$name"
+		helium_start "$name"
+		agent_start "$name"
+	done
+}
+
+# fleet_join MEMBER CLUSTER: a token from the one lets in the other.
+fleet_join() {
+	local member=$1 name=$2 fleet file=$STATE/secrets/join-$2.json
+	fleet=$(fleet_of "$name")
+	if ! is_dry && [ -s "$fleet/trust.pem" ]; then return; fi
+	if is_dry || [ ! -s "$file" ]; then
+		HELIUM_DATABASE_URL=$(database_url) run "$HELIUM" token create --cluster "$name" --join-file "$file" \
+			--server "https://127.0.0.1:$(helium_port "$member")" --ca-file "$(fleet_of "$member")/helium-ca.crt" \
+			--kubeconfig "$(kubeconfig_of "$member-direct")"
+	fi
+	# Whatever is wrong with the token, the next run makes another one.
+	run "$HELIUM" join --join-file "$file" --dir "$fleet" --server-names localhost,127.0.0.1 --store-names localhost,127.0.0.1 || {
+		rm -f "$file"
+		return 1
+	}
+	is_dry || rm -f "$file"
+}
+
+# --- helium's servers in a cluster
+
+# store_ok CLUSTER: whether its kine-shim is ready; it answers to members alone.
+store_ok() {
+	local fleet
+	fleet=$(fleet_of "$1")
+	http_ok "https://127.0.0.1:$(shim_port "$1")/readyz" --cacert "$fleet/store-ca.crt" --cert "$fleet/store-client.crt" \
+		--key "$fleet/store-client.key"
+}
 
 helium_start() {
-	local name=$1 dir
-	dir=$(dir_of "$name")
-	process_start "$name-kine-shim" "$STATE/secrets/database.env" "$SERVERS/kine-shim" --name "$name" \
-		--listen-address "127.0.0.1:$(shim_port "$name")" --metrics-bind-address 0
-	wait_for "$name: kine-shim answers" 60 process_ready "$name-kine-shim" http_ok "http://127.0.0.1:$(shim_port "$name")/readyz"
-	write_file "$dir/service.yaml" 0644 <<-END
+	local name=$1 dir fleet store
+	dir=$(dir_of "$name") fleet=$(fleet_of "$name")
+	store=https://127.0.0.1:$(shim_port "$name")
+	printf 'KINE_ENDPOINT=%s\n' "'$(is_dry || cat "$fleet/endpoint")'" | write_file "$STATE/secrets/$name.env" 0600
+	process_start "$name-kine-shim" "$STATE/secrets/$name.env" "$SERVERS/kine-shim" --name "$name" \
+		--listen-address "127.0.0.1:$(shim_port "$name")" --advertise-client-url "$store" --metrics-bind-address 0 \
+		--server-cert-file "$fleet/kine-shim.crt" --server-key-file "$fleet/kine-shim.key" \
+		--trusted-ca-file "$fleet/store-ca.crt" --peer-ca-file "$fleet/store-ca.crt" --members-prefix /helium/helium.dev/members/
+	wait_for "$name: kine-shim answers" 60 process_ready "$name-kine-shim" store_ok "$name"
+	write_file "$dir/cluster.yaml" 0644 <<-END
 		apiVersion: v1
 		kind: Service
 		metadata: { name: helium-apiserver, namespace: helium-system }
 		spec: { type: ExternalName, externalName: localhost }
+		---
+		apiVersion: v1
+		kind: ConfigMap
+		metadata: { name: helium-cluster, namespace: helium-system }
+		data: { name: $name }
 	END
-	if is_dry || ! kube "$name" get -n helium-system service/helium-apiserver rolebinding/helium-agent-election >/dev/null 2>&1; then
-		run_kube "$name" apply -f "$ROOT/manifests/base/namespace.yaml" -f "$dir/service.yaml" \
+	if is_dry || ! kube "$name" get -n helium-system service/helium-apiserver configmap/helium-cluster rolebinding/helium-agent-election >/dev/null 2>&1; then
+		run_kube "$name" apply -f "$ROOT/manifests/base/namespace.yaml" -f "$dir/cluster.yaml" \
 			-f "$ROOT/manifests/base/apiserver-rbac.yaml" -f "$ROOT/manifests/base/agent-rbac.yaml"
 	fi
-	process_start "$name-helium-apiserver" - "$SERVERS/helium-apiserver" --cluster-name="$name" \
+	process_start "$name-helium-apiserver" - "$SERVERS/helium-apiserver" --cluster-name="$name" --require-member \
 		--bind-address=127.0.0.1 --secure-port="$(helium_port "$name")" \
-		--tls-cert-file="$dir/helium-serving.crt" --tls-private-key-file="$dir/helium-serving.key" \
+		--tls-cert-file="$fleet/helium-apiserver.crt" --tls-private-key-file="$fleet/helium-apiserver.key" \
 		--kubeconfig="$dir/helium-apiserver.kubeconfig" \
-		--etcd-servers="http://127.0.0.1:$(shim_port "$name")" --etcd-prefix=/helium --state-dir="$dir/helium-state"
+		--etcd-servers="$store" --etcd-cafile="$fleet/store-ca.crt" \
+		--etcd-certfile="$fleet/store-client.crt" --etcd-keyfile="$fleet/store-client.key" --etcd-prefix=/helium
 	wait_for "$name: helium-apiserver is ready" 60 process_ready "$name-helium-apiserver" \
-		http_ok "https://127.0.0.1:$(helium_port "$name")/readyz" --cacert "$dir/helium-ca.crt"
-	agent_start "$name"
+		http_ok "https://127.0.0.1:$(helium_port "$name")/readyz" --cacert "$fleet/helium-ca.crt"
 }
 
-# agent_start CLUSTER: what registers the groups, if it was built; else register does it.
+# agent_start CLUSTER: what registers the groups, and keeps the cluster's Member.
 agent_start() {
 	local name=$1 dir
-	[ "$REGISTRAR" = agent ] || return 0
 	dir=$(dir_of "$name")
 	process_start "$name-helium-agent" - "$SERVERS/helium-agent" --cluster-name="$name" \
 		--kubeconfig="$dir/helium-agent.kubeconfig" --control-plane-kubeconfig="$dir/helium-agent-direct.kubeconfig" \
-		--service="helium-system/helium-apiserver:$(helium_port "$name")" --ca-file="$dir/helium-ca.crt" \
+		--service="helium-system/helium-apiserver:$(helium_port "$name")" --ca-file="$(fleet_of "$name")/helium-ca.crt" \
+		--certificate-authority-file="$(fleet_of "$name")/store-ca.crt" \
+		--advertise-kubernetes-url="https://127.0.0.1:$(api_port "$name")" \
+		--advertise-direct-url="https://127.0.0.1:$(helium_port "$name")" \
 		--leader-elect-namespace=helium-system --probe-address="127.0.0.1:$(agent_port "$name")"
 }
 
@@ -308,8 +381,7 @@ agent_start() {
 
 cluster_parts() {
 	local part
-	[ "$REGISTRAR" = script ] || printf '%s-helium-agent\n' "$1"
-	for part in helium-apiserver controllers kube-apiserver kine-shim host-store; do printf '%s\n' "$1-$part"; done
+	for part in helium-agent helium-apiserver controllers kube-apiserver kine-shim host-store; do printf '%s\n' "$1-$part"; done
 }
 
 cluster_kill() {
@@ -320,6 +392,7 @@ cluster_kill() {
 cluster_revive() {
 	host_start "$1"
 	helium_start "$1"
+	agent_start "$1"
 	local pair
 	for pair in "${BUILTIN_GROUPS[@]}" "${EXAMPLE_GROUPS[@]}"; do
 		wait_for "$1 serves $pair" 120 apiservice_available "$1" "$pair"
@@ -334,11 +407,8 @@ processes_up() {
 	step "certificates" processes_certificates
 	step "PostgreSQL" processes_postgres
 	step "three Kubernetes clusters" processes_hosts
-	if [ "$REGISTRAR" = agent ]; then
-		step "kine-shim, helium-apiserver and helium-agent in each" processes_helium
-	else
-		step "kine-shim and helium-apiserver in each" processes_helium
-	fi
+	step "${CLUSTERS[0]} is the fleet's first member" processes_first
+	step "${CLUSTERS[*]:1} join" processes_join
 	step "Helium's groups in each" processes_register
 	step "three shared kinds, defined in ${CLUSTERS[0]}" demo_kinds
 }

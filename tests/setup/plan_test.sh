@@ -9,7 +9,7 @@ set -euo pipefail
 plan() {
 	local program
 	mkdir -p "$T/stub" "$T/servers" "$T/components"
-	for program in servers/kine-shim servers/helium-apiserver servers/helium-agent components/kubectl \
+	for program in servers/helium servers/kine-shim servers/helium-apiserver servers/helium-agent components/kubectl \
 		components/kube-apiserver components/kube-controller-manager components/election; do
 		printf '#!/bin/sh\nexit 1\n' >"$T/$program"
 		chmod +x "$T/$program"

@@ -2,14 +2,14 @@
 # setup.sh --processes from beginning to end, with real servers: up with the demonstration, up again, what survives a
 # killed server, the checks of ./manifests on one of the clusters, status, down.
 #
-# Needs HELIUM_SERVERS (kine-shim, helium-apiserver, helium-agent) and HELIUM_BIN (tests/build.sh kubernetes).
+# Needs HELIUM_SERVERS (helium, kine-shim, helium-apiserver, helium-agent) and HELIUM_BIN (tests/build.sh kubernetes).
 set -euo pipefail
 # shellcheck source=tests/setup/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/setup/process.sh
 . "$ROOT/scripts/setup/process.sh"
 
-: "${HELIUM_SERVERS:?folder with kine-shim, helium-apiserver and helium-agent}" "${HELIUM_BIN:?folder with kube-apiserver}"
+: "${HELIUM_SERVERS:?folder with helium, kine-shim, helium-apiserver and helium-agent}" "${HELIUM_BIN:?folder with kube-apiserver}"
 
 setup() { HOME=$T/home KUBECONFIG=$T/home/of-a-person "$ROOT/setup.sh" --processes --state-dir "$T/state" "$@"; }
 kube() { "$HELIUM_BIN/kubectl" --kubeconfig "$T/state/kubeconfig/$1" "${@:2}"; }
@@ -21,6 +21,7 @@ processes_of() { cut -d' ' -f1 "$T"/state/run/*; }
 stop_all() { [ ! -d "$T/state" ] || setup --down >/dev/null 2>&1 || true; }
 
 test_processes_from_beginning_to_end() {
+	local name
 	trap stop_all EXIT
 	mkdir "$T/home"
 	exits 1 setup --status
@@ -32,9 +33,11 @@ test_processes_from_beginning_to_end() {
 	contains "is refused: Conflict" "$T/up"
 	contains "never two at once" "$T/up"
 	contains "is back, with the same objects" "$T/up"
+	for name in cluster1 cluster2 cluster3; do grep -qE "$name +member +True +True +True" "$T/up" || fail "$name is no member that is well: $(cat "$T/up")"; done
+	contains "Nothing is wrong." "$T/up"
 	contains '"result":"succeeded"' "$T/state/report.json"
 	contains '"name":"leader moved after its cluster was killed"' "$T/state/report.json"
-	equal 11 "$(grep -o '"step":' "$T/state/report.json" | wc -l)" "steps in the report"
+	equal 13 "$(grep -o '"step":' "$T/state/report.json" | wc -l)" "steps in the report"
 	equal "" "$(find "$T/home" -mindepth 1)" "files in the home directory"
 	no_secret_in_arguments
 
@@ -75,9 +78,12 @@ test_processes_from_beginning_to_end() {
 }
 
 no_secret_in_arguments() {
-	local secret pid arguments
-	for secret in postgres database; do
-		secret=$(cat "$T/state/secrets/$secret")
+	local secret pid arguments name passwords=()
+	passwords=("$(cat "$T/state/secrets/postgres")")
+	for name in cluster1 cluster2 cluster3; do
+		passwords+=("$(sed -E 's|^postgres://[^:]*:([^@]*)@.*|\1|' "$T/state/clusters/$name/fleet/endpoint")")
+	done
+	for secret in "${passwords[@]}"; do
 		for pid in $(processes_of); do
 			arguments=$(tr '\0' ' ' <"/proc/$pid/cmdline")
 			[ -n "$arguments" ] || fail "process $pid has no arguments to look at"

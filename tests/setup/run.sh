@@ -3,7 +3,7 @@
 #
 #   tests/setup/run.sh [lint] [plan] [images] [kind] [processes]     (all without arguments)
 #
-# processes needs kine-shim, helium-apiserver and helium-agent in $HELIUM_SERVERS (default: target/debug, built if it
+# processes needs helium, kine-shim, helium-apiserver and helium-agent in $HELIUM_SERVERS (default: target/debug, built if it
 # isn't set) and real components in $HELIUM_BIN (default .cache/bin, where tests/build.sh puts them). kind runs against
 # stand-ins for docker, kind and kubectl: no container engine is used. lint needs shellcheck, and is left out, saying
 # so, where there is none.
@@ -23,7 +23,7 @@ run_lint() {
 
 run_processes() {
 	if [ -z "${HELIUM_SERVERS:-}" ]; then
-		(cd "$root" && cargo build -p kine-shim -p helium-apiserver -p helium-controllers)
+		(cd "$root" && cargo build -p helium-cli -p kine-shim -p helium-apiserver -p helium-controllers)
 		export HELIUM_SERVERS=${CARGO_TARGET_DIR:-$root/target}/debug
 	fi
 	export HELIUM_BIN=${HELIUM_BIN:-$root/.cache/bin} CGO_ENABLED=0

@@ -29,6 +29,9 @@ use crate::options::Names;
 /// Certificates that end sooner are made again.
 const RENEW_BEFORE_SECONDS: i64 = 30 * 86_400;
 
+/// The file with the database's URL.
+pub(super) const ENDPOINT: &str = "endpoint";
+
 /// What the aggregator expects in the certificate of helium-apiserver.
 const API_NAME: &str = "helium-apiserver.helium-system.svc";
 /// What helium-apiserver expects in the certificate of kine-shim.

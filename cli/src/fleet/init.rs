@@ -1,7 +1,8 @@
 //! `helium init`: the first member.
 
 use super::api::{self, Member};
-use super::folder::Folder;
+use super::database;
+use super::folder::{ENDPOINT, Folder};
 use crate::connection::Connection;
 use crate::error::{Error, Result};
 use crate::options::InitOptions;
@@ -13,11 +14,19 @@ pub(crate) async fn run(options: InitOptions) -> Result<()> {
         cluster_name,
         dir,
         files_only,
+        database_url,
         names,
         access,
     } = options;
     let name = cluster_name.as_str();
     let folder = Folder::open(&dir, name)?;
+    // Its password isn't known to anybody else: one that is there stays.
+    if let Some(url) = &database_url
+        && folder.read(ENDPOINT)?.is_none()
+    {
+        let endpoint = database::admit(url, name).await?;
+        folder.write(ENDPOINT, &endpoint)?;
+    }
     let prepared = folder.prepare(&names)?;
     let mut text = if prepared.made.is_empty() {
         format!("{}: everything is there\n", folder.path().display())

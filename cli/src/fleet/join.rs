@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::clock;
-use super::folder::Folder;
+use super::folder::{ENDPOINT, Folder};
 use super::join_file::{Invitation, JoinFile};
 use crate::connection::{Answer, Clock, Refusal};
 use crate::error::{Error, JoinRefusal, Result};
@@ -58,7 +58,7 @@ pub(crate) async fn run(options: JoinOptions) -> Result<()> {
     let cluster = invitation.cluster.as_str().to_owned();
     let folder = Folder::open(&dir, &cluster)?;
     if let Some(endpoint) = &invitation.database_endpoint {
-        folder.write("endpoint", endpoint)?;
+        folder.write(ENDPOINT, endpoint)?;
     }
     let prepared = folder.prepare(&names)?;
     let answer = ask(&invitation, &prepared.authorities).await?;

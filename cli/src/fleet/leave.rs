@@ -181,7 +181,7 @@ async fn name(connection: &Connection, registered: bool) -> Result<(String, bool
 fn is_shut_out(refusal: &Refusal) -> bool {
     let message = refusal.message();
     refusal.code() == Some(403)
-        && ["was revoked", "is not a member", "is leaving"]
+        && ["was revoked", "is not a member", "is leaving", "doesn't accept cluster"]
             .iter()
             .any(|part| message.contains(part))
 }

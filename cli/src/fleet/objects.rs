@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::folder::Folder;
+use super::folder::{ENDPOINT, Folder};
 use crate::error::{Error, Result};
 
 /// The namespace, as the manifests have it.
@@ -33,7 +33,7 @@ pub(super) fn render(folder: &Folder, cluster: &str) -> Result<String> {
             }),
         ));
     }
-    if let Some(endpoint) = folder.read("endpoint")? {
+    if let Some(endpoint) = folder.read(ENDPOINT)? {
         let data = json!({"endpoint": STANDARD.encode(endpoint.trim())});
         objects.push(secret("helium-database", "Opaque", data));
     }

@@ -26,6 +26,10 @@ pub struct InitOptions {
     /// Only make the files; don't make the cluster a member. For before its servers run.
     #[arg(long)]
     pub files_only: bool,
+    /// URL of the database as its administrator: a role for the cluster is made there, and its URL is put into the folder
+    /// (file endpoint, and Secret helium-database). Better in the environment than as an argument.
+    #[arg(long, env = DATABASE_ENV, hide_env_values = true)]
+    pub database_url: Option<String>,
     /// More names for its certificates.
     #[command(flatten)]
     pub names: Names,

@@ -4,11 +4,14 @@ use super::super::facts::Facts;
 use super::super::finding::Finding;
 
 pub(super) const REVOKED: &str = "member-revoked";
+pub(super) const MISSING: &str = "member-missing";
 const STORE: &str = "store";
 
 /// What the server answers everybody whose cluster was shut out.
 pub(super) fn is_detached(message: &str) -> bool {
-    message.contains("was revoked") || message.contains("is not a member")
+    ["was revoked", "is not a member", "is leaving", "doesn't accept cluster"]
+        .iter()
+        .any(|part| message.contains(part))
 }
 
 pub(super) fn check(facts: &Facts, findings: &mut Vec<Finding>) {
@@ -17,6 +20,18 @@ pub(super) fn check(facts: &Facts, findings: &mut Vec<Finding>) {
         .into_iter()
         .filter_map(|answer| answer.as_ref().err())
         .find(|refusal| refusal.code() == Some(403) && is_detached(refusal.message()));
+    if let Some(refusal) = detached
+        && !refusal.message().contains("was revoked")
+    {
+        findings.push(Finding::problem(
+            MISSING,
+            "this cluster is no member of the fleet, and is refused by it",
+            refusal.message(),
+            "helium token create in a member, then helium join here (docs/identity.md). If it has left for good: helium leave, here, removes \
+             what is left.",
+        ));
+        return;
+    }
     if let Some(refusal) = detached {
         findings.push(Finding::problem(
             REVOKED,

@@ -5,12 +5,11 @@ use serde_json::Value;
 
 use super::super::facts::{Facts, condition, items, name, text};
 use super::super::finding::Finding;
-use super::fleet::REVOKED;
+use super::fleet::{MISSING, REVOKED};
 use super::{list, told};
 use crate::table::span;
 
 const FLEET: &str = "fleet-open";
-const MISSING: &str = "member-missing";
 const HEARTBEAT: &str = "heartbeat";
 const CONDITIONS: &str = "member-conditions";
 const VERSIONS: &str = "versions";
@@ -27,7 +26,7 @@ const LATE: SignedDuration = SignedDuration::from_secs(15);
 const AHEAD: SignedDuration = SignedDuration::from_secs(10);
 
 pub(super) fn check(facts: &Facts, findings: &mut Vec<Finding>) {
-    if told(findings, &[REVOKED, "store"]) {
+    if told(findings, &[REVOKED, MISSING, "store"]) {
         return;
     }
     if let Err(refusal) = &facts.members {

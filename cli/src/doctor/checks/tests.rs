@@ -471,6 +471,17 @@ fn a_cluster_that_was_shut_out_is_told_why() {
 }
 
 #[test]
+fn a_cluster_that_has_left_is_told_to_join() {
+    names("member-missing", Level::Problem, "helium join", |facts| {
+        let text = "cluster east is not a member of the fleet: it left or never joined";
+        let text = json!({ "message": text }).to_string();
+        facts.members = refusal(403, &text);
+        facts.store = refusal(403, &text);
+        facts.definitions = refusal(403, &text);
+    });
+}
+
+#[test]
 fn heartbeats_that_are_late_early_or_missing_are_named() {
     let beats = |east: Option<i64>, west: i64| {
         move |facts: &mut Facts| {

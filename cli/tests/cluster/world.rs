@@ -303,6 +303,24 @@ impl World {
         .await;
     }
 
+    /// Runs `helium leave`: its exit code, and what it printed.
+    pub(crate) async fn leave(&self) -> (Option<i32>, String) {
+        let kubeconfig = self.kubeconfig.clone();
+        let leave = move || {
+            Command::new(env!("CARGO_BIN_EXE_helium"))
+                .args(["leave", "--kubeconfig"])
+                .arg(kubeconfig)
+                .output()
+                .expect("helium runs")
+        };
+        let output = tokio::task::spawn_blocking(leave).await.expect("ends");
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
+    }
+
     /// What doctor finds.
     pub(crate) async fn doctor(&self) -> Value {
         let kubeconfig = self.kubeconfig.clone();
