@@ -21,6 +21,7 @@ use helium_journal::postgres::roles::{create_member_role, member_endpoint, revok
 use helium_journal::{TlsFiles, endpoint};
 use helium_testkit::{Postgres, wait_for};
 use helium_tls::{ClientTls, Component};
+use kine_shim::{Config, replica};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -30,12 +31,12 @@ use fleet::{CUT_OFF, Cluster, Shim};
 
 /// Writers on each way into the store.
 const WRITERS: usize = 3;
-/// No writer of a member in good standing waits longer for its answer, on a busy machine too.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// No writer of a member in good standing waits longer for its answer, on a very busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How long the load may take to build up.
 const LOAD: Duration = Duration::from_secs(120);
 /// Pause of a writer that isn't let in.
-const RETRY: Duration = Duration::from_millis(20);
+const RETRY: Duration = Duration::from_millis(100);
 /// How long the load goes on after the revocation.
 const AFTER: Duration = Duration::from_secs(4);
 
@@ -100,7 +101,7 @@ async fn write(
     (failed, longest)
 }
 
-async fn start(cluster: &Cluster, server: &Postgres) -> Arc<Shim> {
+async fn start(cluster: &Cluster, server: &Postgres, request_timeout: Duration) -> Arc<Shim> {
     let admin = server.url("fleet");
     let created = create_member_role(&admin, &cluster.name, "secret").await;
     created.expect("a role");
@@ -108,7 +109,11 @@ async fn start(cluster: &Cluster, server: &Postgres) -> Arc<Shim> {
     let options = helium_journal::Options::default();
     let journal = endpoint::open(&url, &TlsFiles::default(), &options).await;
     let config = cluster.config(journal.expect("the database opens"), None);
-    Arc::new(Shim::start(cluster, config).await)
+    let replica = replica::Options {
+        request_timeout,
+        ..config.replica
+    };
+    Arc::new(Shim::start(cluster, Config { replica, ..config }).await)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -127,7 +132,8 @@ async fn run(seed: u64) {
     let mut coin = StdRng::seed_from_u64(seed);
     let server = Postgres::start_with(&[("fsync", "off")]).await;
     let (a, b) = (Cluster::new("a"), Cluster::new("b"));
-    let (good, bad) = (start(&a, &server).await, start(&b, &server).await);
+    let good = start(&a, &server, PATIENCE).await;
+    let bad = start(&b, &server, Duration::from_secs(5)).await;
     for cluster in [&a, &b] {
         let member = cluster.member(&[&cluster.authority]);
         good.write(cluster.object(&member)).await;
