@@ -33,6 +33,8 @@ use fleet::{CUT_OFF, Cluster, Shim};
 const WRITERS: usize = 3;
 /// No writer of a member in good standing waits longer for its answer, on a very busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// After that a writer gives a call up, as every client of etcd does.
+const DEADLINE: Duration = Duration::from_secs(30);
 /// How long the load may take to build up.
 const LOAD: Duration = Duration::from_secs(120);
 /// Pause of a writer that isn't let in.
@@ -79,7 +81,8 @@ async fn write(
     let mut number = 0_usize;
     while !told.over.load(Ordering::SeqCst) {
         let Some(connected) = &client else {
-            client = shim.connect(&tls).await.ok();
+            let connected = tokio::time::timeout(DEADLINE, shim.connect(&tls)).await;
+            client = connected.ok().and_then(Result::ok);
             if client.is_none() {
                 failed += 1;
                 tokio::time::sleep(RETRY).await;
@@ -89,9 +92,9 @@ async fn write(
         let key = format!("load/{name}/{number}");
         number += 1;
         let begun = Instant::now();
-        match put(connected, &key).await {
-            Ok(at) => told.acknowledge(key, at),
-            Err(_) => {
+        match tokio::time::timeout(DEADLINE, put(connected, &key)).await {
+            Ok(Ok(at)) => told.acknowledge(key, at),
+            Ok(Err(_)) | Err(_) => {
                 failed += 1;
                 client = None;
             }
