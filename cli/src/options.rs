@@ -24,7 +24,12 @@ pub(crate) use fleet::{TOKEN_ID_CHARACTERS, TOKEN_SECRET_CHARACTERS};
 #[command(name = "helium", version, arg_required_else_help = true)]
 pub struct Options {
     /// Which log lines to show on standard error, such as "info" or "warn,kine_shim=debug".
-    #[arg(long, env = "HELIUM_LOG", default_value = "warn,kube_client=off", global = true)]
+    #[arg(
+        long,
+        env = "HELIUM_LOG",
+        default_value = "warn,kube_client=off",
+        global = true
+    )]
     pub log_filter: String,
     /// How log lines look: plain or json.
     #[arg(long, env = "HELIUM_LOG_FORMAT", default_value_t, global = true)]

@@ -181,9 +181,14 @@ async fn name(connection: &Connection, registered: bool) -> Result<(String, bool
 fn is_shut_out(refusal: &Refusal) -> bool {
     let message = refusal.message();
     refusal.code() == Some(403)
-        && ["was revoked", "is not a member", "is leaving", "doesn't accept cluster"]
-            .iter()
-            .any(|part| message.contains(part))
+        && [
+            "was revoked",
+            "is not a member",
+            "is leaving",
+            "doesn't accept cluster",
+        ]
+        .iter()
+        .any(|part| message.contains(part))
 }
 
 async fn heartbeat(connection: &Connection, cluster: &str) -> Option<Timestamp> {

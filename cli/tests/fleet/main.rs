@@ -7,4 +7,5 @@ mod refusals;
 mod shutting_out;
 mod support;
 #[path = "../up/support.rs"]
+#[allow(dead_code, reason = "the other test asks the store too")]
 mod up;

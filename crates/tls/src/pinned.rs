@@ -276,7 +276,7 @@ mod tests {
         let judge = |pins: &[PublicKeyHash], known: &str, shown: &str| {
             judge(pins, known, shown, "localhost", it.now)
         };
-        assert_eq!(judge(&[root.clone()], "", &it.both()), Ok(true));
+        assert_eq!(judge(std::slice::from_ref(&root), "", &it.both()), Ok(true));
         assert_eq!(judge(&[leaf], "", &it.leaf), Ok(true));
         assert_eq!(judge(&[], it.root(), &it.leaf), Ok(true));
         // The authority's hash says nothing of a server that doesn't show its authority.

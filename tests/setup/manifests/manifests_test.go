@@ -262,7 +262,7 @@ func mounted(mounts []struct {
 func TestDatabaseSQLCanBeRunTwiceAndGivesNobodyElseAccess(t *testing.T) {
 	database := setting(t, "SETUP_DATABASE")
 	file := filepath.Join(root(), "yugabyte", "database", "database.sql")
-	// The clusters of setup.sh use the names helium, helium: another pair for the test.
+	// setup.sh has a database helium, in which each cluster has a role: another pair for the test.
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -280,7 +280,7 @@ func TestDatabaseSQLCanBeRunTwiceAndGivesNobodyElseAccess(t *testing.T) {
 		os.Unsetenv("PGPASSWORD")
 	}
 	out := command(t, nil, "psql", "--no-psqlrc", "-At", "-d", database, "-c",
-		"SELECT has_database_privilege('helium', 'helium_second', 'CONNECT')")
+		"SELECT has_database_privilege('helium_cluster1', 'helium_second', 'CONNECT')")
 	if got := strings.TrimSpace(string(out)); got != "f" {
 		t.Errorf("another role may connect: %s", got)
 	}

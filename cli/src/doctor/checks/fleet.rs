@@ -9,9 +9,14 @@ const STORE: &str = "store";
 
 /// What the server answers everybody whose cluster was shut out.
 pub(super) fn is_detached(message: &str) -> bool {
-    ["was revoked", "is not a member", "is leaving", "doesn't accept cluster"]
-        .iter()
-        .any(|part| message.contains(part))
+    [
+        "was revoked",
+        "is not a member",
+        "is leaving",
+        "doesn't accept cluster",
+    ]
+    .iter()
+    .any(|part| message.contains(part))
 }
 
 pub(super) fn check(facts: &Facts, findings: &mut Vec<Finding>) {
