@@ -9,7 +9,7 @@
 //!   blindly. What belongs to it ([`Alongside`]: a lease's term) is in the same transaction.
 //! - **St2** A write whose outcome is unknown (the connection broke) is resolved by sending the same
 //!   compare again and looking at what is there, never assumed. What stays unknown is reported as
-//!   [`Error::Unavailable`] with `outcome_known == false`.
+//!   [`Error::Unavailable`] with `outcome_known == false`, or as [`Error::Overtaken`] if the key has changed since.
 //! - **St3** A read without a revision is linearizable. Pages after the first are pinned to the revision
 //!   of the first.
 //! - **St4** Nothing here blocks start: a store that is down is an error per call, and every call tries

@@ -44,7 +44,8 @@ impl From<Error> for Status {
             | Error::Timeout {
                 outcome_known: false,
                 ..
-            } => {
+            }
+            | Error::Overtaken { .. } => {
                 tracing::debug!(error = %Chain(&error), "a write with an unknown outcome");
                 Self::timeout_undecided(UNDECIDED)
             }

@@ -43,6 +43,13 @@ pub enum Error {
         /// Whether it is known that the call changed nothing.
         outcome_known: bool,
     },
+    /// The answer to an earlier attempt was lost, and what it would have written over has changed since: by it or by somebody
+    /// else, who can say.
+    #[error("{doing}: the answer was lost, and the key has changed since")]
+    Overtaken {
+        /// The call.
+        doing: &'static str,
+    },
     /// The store doesn't accept this server's certificate (any more); nothing happened.
     #[error("the store doesn't let this cluster in: {0}")]
     NotAdmitted(Refusal),

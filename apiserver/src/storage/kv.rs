@@ -241,20 +241,7 @@ impl Store {
                 }
             }
         };
-        Ok(match answer {
-            Outcome::Done(revision) => Written::Done { revision },
-            // St2: the first attempt's answer was lost, and what is there is what it would have
-            // written over what it expected.
-            Outcome::Failed(Some(current), _) if resent && current.value == value => {
-                Written::Done {
-                    revision: current.revision,
-                }
-            }
-            Outcome::Failed(current, guard) if is_at(current.as_ref(), expected) => {
-                Written::Fenced { guard }
-            }
-            Outcome::Failed(current, _) => Written::Conflict { current },
-        })
+        written(doing, answer, resent, expected, &value)
     }
 
     /// Deletes a key if it is at `expected`.
@@ -410,6 +397,30 @@ enum Outcome {
     Failed(Option<Record>, Option<Record>),
 }
 
+/// What became of a put that expected the key at a revision. `resent` says that the answer to an earlier attempt was lost (St2): if
+/// the key is where it was, that attempt had no effect; if it has the very value, it had; else the value may have been there in between.
+fn written(
+    doing: &'static str,
+    answer: Outcome,
+    resent: bool,
+    expected: i64,
+    value: &Bytes,
+) -> Result<Written> {
+    match answer {
+        Outcome::Done(revision) => Ok(Written::Done { revision }),
+        Outcome::Failed(Some(current), _) if resent && current.value == *value => {
+            Ok(Written::Done {
+                revision: current.revision,
+            })
+        }
+        Outcome::Failed(current, guard) if is_at(current.as_ref(), expected) => {
+            Ok(Written::Fenced { guard })
+        }
+        Outcome::Failed(..) if resent => Err(Error::Overtaken { doing }),
+        Outcome::Failed(current, _) => Ok(Written::Conflict { current }),
+    }
+}
+
 /// Whether a key is as it was expected to be.
 fn is_at(current: Option<&Record>, expected: i64) -> bool {
     current.map_or(0, |record| record.revision) == expected
@@ -480,5 +491,46 @@ fn first_record(response: pb::ResponseOp) -> Option<Record> {
             range.kvs.into_iter().next().map(Record::from)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(revision: i64, value: &'static str) -> Outcome {
+        let current = Record {
+            key: Bytes::from_static(b"/k"),
+            value: Bytes::from_static(value.as_bytes()),
+            revision,
+        };
+        Outcome::Failed(Some(current), None)
+    }
+
+    // A leader's write happened, its answer was lost, and its successor wrote before it was sent again: it was called refused.
+    #[test]
+    fn a_write_that_may_have_been_overwritten_is_neither_done_nor_refused() {
+        let value = Bytes::from_static(b"mine");
+        let after = |answer, resent| written("update an object", answer, resent, 7, &value);
+        assert!(matches!(
+            after(failed(9, "another's"), true),
+            Err(Error::Overtaken { .. })
+        ));
+        assert!(matches!(
+            after(Outcome::Failed(None, None), true),
+            Err(Error::Overtaken { .. })
+        ));
+        assert!(matches!(
+            after(failed(9, "mine"), true),
+            Ok(Written::Done { revision: 9 })
+        ));
+        assert!(matches!(
+            after(failed(7, "before"), true),
+            Ok(Written::Fenced { .. })
+        ));
+        assert!(matches!(
+            after(failed(9, "another's"), false),
+            Ok(Written::Conflict { .. })
+        ));
     }
 }
