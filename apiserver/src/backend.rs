@@ -23,6 +23,9 @@ pub struct ApiRequest {
     pub verb: Verb,
     /// The resource that was authorised.
     pub target: ResourceTarget,
+    /// Whether the user may decide who belongs to the fleet: the verb `administer` on the member. Asked for writes of members
+    /// only, and false for everything else.
+    pub administers: bool,
     /// Who asks. Groups include `system:authenticated` unless the user is anonymous.
     pub user: UserInfo,
     /// Raw query string, without the question mark.

@@ -45,6 +45,7 @@ use crate::authz::{Attributes, Authorizer, Decision};
 use crate::backend::{ApiRequest, Backend, Body, WarningSink};
 use crate::config::Limits;
 use crate::definitions::Catalog;
+use crate::definitions::builtin::{ADMINISTER, HELIUM_GROUP, MEMBERS};
 use crate::discovery::{self, Audience, Library};
 use crate::duration;
 use crate::health::Health;
@@ -309,9 +310,11 @@ impl Handler {
         if !self.backend.is_started() {
             return Ok(respond::starting());
         }
+        let administers = self.administers(&identity, &target, &head).await?;
         let request = ApiRequest {
             verb: head.info.verb.clone(),
             target,
+            administers,
             user: identity.user,
             query: head.query,
             headers: head.headers,
@@ -319,6 +322,41 @@ impl Handler {
             warnings: head.warnings.clone(),
         };
         Ok(self.backend.handle(request).await)
+    }
+
+    /// Whether a user who writes a member may decide who belongs to the fleet, which is more than keeping one's own member.
+    async fn administers(
+        &self,
+        identity: &Identity,
+        target: &ResourceTarget,
+        head: &Head<'_>,
+    ) -> Result<bool, Status> {
+        let decides = matches!(head.info.verb, Verb::Create | Verb::Update | Verb::Patch)
+            && target.group == HELIUM_GROUP
+            && target.resource == MEMBERS
+            && target.subresource.is_none();
+        if !decides {
+            return Ok(false);
+        }
+        let info = RequestInfo {
+            verb: Verb::Other(ADMINISTER.to_owned()),
+            ..head.info.clone()
+        };
+        let attributes = Attributes {
+            user: &identity.user,
+            info: &info,
+            group: HELIUM_GROUP,
+            resource: MEMBERS,
+            field_selector: "",
+            label_selector: "",
+        };
+        match self.authorizer.authorize(&attributes).await {
+            Ok(decision) => Ok(matches!(decision, Decision::Allowed)),
+            Err(failure) => {
+                tracing::warn!(error = %Chain(&failure), "authorization failed");
+                Err(Status::internal(failure))
+            }
+        }
     }
 
     /// Reads the whole body, but not more than is allowed.

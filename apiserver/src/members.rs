@@ -19,6 +19,7 @@
 
 mod authorities;
 pub(crate) mod cleanup;
+pub(crate) mod heartbeat;
 pub mod identity;
 pub(crate) mod join;
 mod roster;

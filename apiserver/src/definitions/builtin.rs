@@ -38,6 +38,9 @@ pub const DEFINITIONS: &str = "sharedresourcedefinitions";
 /// Kind of the definitions.
 pub const DEFINITION_KIND: &str = "SharedResourceDefinition";
 
+/// The verb on members that decides who belongs to the fleet: asked beside `create`, `update` and `patch` when a cluster is
+/// admitted by hand or shut out.
+pub const ADMINISTER: &str = "administer";
 /// Plural name of the clusters of the fleet.
 pub const MEMBERS: &str = "members";
 /// Plural name of the tokens that clusters join with.

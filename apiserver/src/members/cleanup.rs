@@ -19,15 +19,13 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::FINALIZER;
+use super::{FINALIZER, heartbeat};
 use crate::cache::{Cache, Entry};
 use crate::definitions::SharingScope;
 use crate::definitions::builtin::{DEFINITIONS, HELIUM_GROUP, LEASE_GROUP};
 use crate::departures::KindsSource;
 use crate::storage::{Alongside, Beside, Prefix, Record, Result, Store, codec};
 
-/// Namespace of the members' heartbeats.
-const HEARTBEATS: &str = "helium-system";
 /// Records that are read at once.
 const PAGE: i64 = 500;
 /// How often it is looked again while a member leaves.
@@ -207,15 +205,15 @@ impl Cleanup {
 
     /// Deletes the lease that the cluster renewed, with its term.
     async fn delete_heartbeat(&self, cluster: &str) -> Result<usize> {
-        let name = format!("member-{cluster}");
+        let name = heartbeat::name(cluster);
         let keys = self.store.keys();
         let leases = keys.resource(LEASE_GROUP, "leases", None);
-        let key = leases.key(&Prefix::relative(Some(HEARTBEATS), &name));
+        let key = leases.key(&Prefix::relative(Some(heartbeat::NAMESPACE), &name));
         let Some(record) = self.store.get(&key).await? else {
             return Ok(0);
         };
         let along = Alongside {
-            beside: Some(Beside::Delete(keys.term(HEARTBEATS, &name))),
+            beside: Some(Beside::Delete(keys.term(heartbeat::NAMESPACE, &name))),
             ..Alongside::default()
         };
         self.store

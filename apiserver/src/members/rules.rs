@@ -2,9 +2,12 @@
 //!
 //! | field | who |
 //! |---|---|
-//! | `spec.certificateAuthorities` | any member, while there are none (in an open fleet only the cluster itself); then the cluster itself |
-//! | `spec.revoked`, `spec.revokedReason` | any other member, never the cluster itself |
+//! | `spec.certificateAuthorities` | while there are none, who administers the fleet through any member (in an open fleet only the cluster itself); then the cluster itself |
+//! | `spec.revoked`, `spec.revokedReason` | who administers the fleet, through any other member; never the cluster itself |
 //! | `metadata.labels`, `status` | the cluster itself; others may set the condition Ready to Unknown |
+//!
+//! To administer the fleet is the verb `administer` on members, beside the right to write them: a cluster's agent keeps its own
+//! member, and must not be able to let clusters in or shut them out.
 
 use helium_apimachinery::field::{ErrorKind, ErrorList, FieldError, Path};
 use helium_apimachinery::meta::Object;
@@ -17,11 +20,17 @@ use super::{FINALIZER, Roster, Standing, authorities};
 /// The condition that tells whether a cluster takes part.
 const READY: &str = "Ready";
 
+/// What is said to those who keep their own cluster's member and try more.
+const NEEDS_ADMINISTER: &str = "who belongs to the fleet is decided by those with the verb administer on members.helium.dev \
+    (ClusterRole helium-fleet-admin)";
+
 /// Who writes, and among whom.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
     /// The cluster that the write comes through.
     pub cluster: &'a str,
+    /// Whether whoever writes may decide who belongs to the fleet: admit clusters, and shut them out.
+    pub administers: bool,
     /// The members at the time.
     pub roster: &'a Roster,
 }
@@ -116,6 +125,8 @@ fn check_authorities(
                 origin.cluster
             ),
         ));
+    } else if !own && !origin.administers {
+        errors.push(FieldError::forbidden(&path, NEEDS_ADMINISTER));
     }
     for Unusable { why, .. } in unusable(name, new, fleet) {
         // Without the value, which may be a key.
@@ -188,6 +199,8 @@ fn check_revocation(
             origin.cluster
         );
         errors.push(FieldError::forbidden(&path, why));
+    } else if !origin.administers {
+        errors.push(FieldError::forbidden(&path, NEEDS_ADMINISTER));
     }
 }
 

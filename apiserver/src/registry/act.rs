@@ -48,6 +48,7 @@ fn request(act: &Act) -> Result<ApiRequest> {
     Ok(ApiRequest {
         verb: info.verb,
         target,
+        administers: false,
         user: UserInfo::new(act.user, []),
         query: String::new(),
         headers: HeaderMap::from_iter([(header::CONTENT_TYPE, media)]),

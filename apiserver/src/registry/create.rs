@@ -203,6 +203,7 @@ impl Call<'_> {
             }
             Special::Lease => {
                 errors.append(lease::validate(object));
+                self.check_heartbeat(object.name())?;
                 match self.registry.lease_durations.apply(object, old) {
                     Ok(warning) => self.warn(warning.into_iter().collect()),
                     Err(error) => errors.push(error),

@@ -94,6 +94,7 @@ impl Call<'_> {
     }
 
     async fn delete_one(&self, name: &str, options: &DeleteOptions) -> Result<Outcome> {
+        self.check_heartbeat(name)?;
         let key = self.key(&self.relative_key_of(name));
         let store = &self.registry.store;
         let mut record = store.get(&key).await?;

@@ -1,5 +1,6 @@
 //! Members and join tokens, as far as they differ from other objects.
 
+use helium_apimachinery::Status;
 use helium_apimachinery::field::ErrorList;
 use helium_apimachinery::meta::Object;
 use helium_apimachinery::status::Result;
@@ -9,8 +10,8 @@ use super::call::Call;
 use super::collection::Freshness;
 use super::error;
 use crate::definitions::Special;
-use crate::members::Roster;
 use crate::members::rules::{self, Origin};
+use crate::members::{Roster, heartbeat};
 
 impl Call<'_> {
     /// Brings what is known of the members to the store's present before one of them is written: its rules look at
@@ -37,6 +38,7 @@ impl Call<'_> {
         let roster = Roster::new(objects, snapshot.revision);
         let origin = Origin {
             cluster: &self.registry.cluster,
+            administers: self.request.administers,
             roster: &roster,
         };
         let admitted = rules::admit(object, old, origin)?;
@@ -47,6 +49,18 @@ impl Call<'_> {
         };
         self.members_judged_at.store(judged_at, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Refuses to write another member's heartbeat.
+    pub(super) fn check_heartbeat(&self, lease: &str) -> Result<()> {
+        if self.live.resource.special != Special::Lease {
+            return Ok(());
+        }
+        let roster = self.registry.members.roster();
+        match heartbeat::refused(&self.namespace, lease, &self.registry.cluster, &roster) {
+            None => Ok(()),
+            Some(why) => Err(Status::forbidden(&self.group_resource(), lease, why)),
+        }
     }
 
     /// The condition that no member has changed since the write was judged, if that matters: two members must not

@@ -216,3 +216,31 @@ async fn a_stream_behind_lasts_and_a_call_behind_does_not() {
         stream.frame().await.expect("it goes on").expect("a frame");
     }
 }
+
+#[tokio::test]
+async fn who_belongs_to_the_fleet_is_asked_as_a_right_of_its_own() {
+    let (harness, host) = delegated().await;
+    let members = "/apis/helium.dev/v1/members/c2";
+    for (user, administers) in [("jane", true), ("keeper", false)] {
+        let user = harness.pki.user(user, &["dev"]);
+        let client = harness.client(Some(&user));
+        for way in ["", PROXY] {
+            let path = format!("{way}{members}");
+            let answer = client.send(request(Method::PUT, &path, &[], "{}")).await;
+            assert_eq!(answer.json()["administers"], administers, "{path}");
+            let path = format!("{way}{members}/status");
+            let answer = client.send(request(Method::PUT, &path, &[], "{}")).await;
+            assert_eq!(answer.json()["administers"], false, "{path}");
+        }
+    }
+    let asked = host.access_reviews();
+    let asked = asked
+        .iter()
+        .filter(|review| review["resourceAttributes"]["verb"] == "administer")
+        .map(|review| &review["resourceAttributes"]["name"]);
+    assert_eq!(
+        asked.collect::<Vec<_>>(),
+        ["c2", "c2"],
+        "once for each user"
+    );
+}

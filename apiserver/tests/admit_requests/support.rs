@@ -105,6 +105,7 @@ impl Backend for Echo {
             "extra": request.user.extra,
             "headers": names,
             "bytes": request.body.len(),
+            "administers": request.administers,
             "filler": filler,
         });
         let mut response = Response::new(Body::from(body.to_string()));

@@ -222,6 +222,7 @@ impl Client {
             target: info
                 .target
                 .unwrap_or_else(|| panic!("{path} names a resource")),
+            administers: true,
             user: self.user.clone(),
             query: query.to_owned(),
             headers: map,

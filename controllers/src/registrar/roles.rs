@@ -32,6 +32,9 @@ const WRITE: &[&str] = &[
     "deletecollection",
 ];
 
+/// The verb on members that lets clusters in and shuts them out.
+const ADMINISTER: &str = "administer";
+
 /// Who a role is for; the last part of its name.
 const LEVELS: [&str; 3] = ["view", "edit", "admin"];
 
@@ -89,6 +92,7 @@ pub(super) fn roles(group: &str, kinds: &[&Kind]) -> Vec<ClusterRole> {
             vec![
                 rule(group, resources(written.clone()), WRITE),
                 rule(group, subresources(written, |_| true), &["get"]),
+                rule(group, vec!["members".to_owned()], &[ADMINISTER]),
             ],
         ),
     ]

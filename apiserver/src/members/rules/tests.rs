@@ -42,9 +42,20 @@ fn judge(
     new: &Object,
     old: Option<&Object>,
 ) -> std::result::Result<Admitted, String> {
+    judge_as(true, through, fleet, new, old)
+}
+
+fn judge_as(
+    administers: bool,
+    through: &str,
+    fleet: &[Object],
+    new: &Object,
+    old: Option<&Object>,
+) -> std::result::Result<Admitted, String> {
     let roster = Roster::new(fleet, 7);
     let origin = Origin {
         cluster: through,
+        administers,
         roster: &roster,
     };
     admit(&mut new.clone(), old, origin).map_err(|errors| errors.to_string())
@@ -63,6 +74,7 @@ fn every_member_has_the_finalizer_until_it_leaves() {
     let roster = Roster::new([], 1);
     let origin = Origin {
         cluster: "c1",
+        administers: false,
         roster: &roster,
     };
     let mut object = member("c1", json!({}));
@@ -220,4 +232,34 @@ fn others_may_only_say_that_the_heart_stopped() {
     let silent = member("c2", json!({}));
     let unknown = with(json!({"conditions": [ready("Unknown")]}));
     judge("c1", &[], &unknown, Some(&silent)).unwrap();
+}
+
+#[test]
+fn who_keeps_a_member_can_neither_let_clusters_in_nor_shut_them_out() {
+    let fleet = Fleet::new();
+    let all = fleet.closed();
+    let next = Authority::new("next").unwrap();
+    let third = json!({"certificateAuthorities": next.certificate_pem()});
+    refused(
+        judge_as(false, "c1", &all, &member("c3", third), None),
+        &[
+            "spec.certificateAuthorities",
+            "the verb administer on members",
+        ],
+    );
+    let mut revoked = all[1].clone();
+    revoked.with_value_mut(|value| value["spec"]["revoked"] = true.into());
+    refused(
+        judge_as(false, "c1", &all, &revoked, Some(&all[1])),
+        &["spec.revoked", "the verb administer on members"],
+    );
+    judge("c1", &all, &revoked, Some(&all[1])).unwrap();
+    refused(
+        judge_as(false, "c1", &all, &all[1], Some(&revoked)),
+        &["spec.revoked", "the verb administer on members"],
+    );
+    // Its own member it keeps.
+    let both = format!("{}{}", fleet.two.certificate_pem(), next.certificate_pem());
+    let rotated = member("c2", json!({"certificateAuthorities": both}));
+    judge_as(false, "c2", &all, &rotated, Some(&all[1])).unwrap();
 }
