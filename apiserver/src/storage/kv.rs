@@ -259,14 +259,8 @@ impl Store {
         let doing = "delete an object";
         let key = Bytes::copy_from_slice(key.as_bytes());
         let then = delete(key.clone());
-        let (answer, _) = self.txn_if(doing, &key, expected, then, along).await?;
-        Ok(match answer {
-            Outcome::Done(revision) => Deletion::Done { revision },
-            Outcome::Failed(current, guard) if is_at(current.as_ref(), expected) => {
-                Deletion::Fenced { guard }
-            }
-            Outcome::Failed(current, _) => Deletion::Conflict { current },
-        })
+        let (answer, resent) = self.txn_if(doing, &key, expected, then, along).await?;
+        deleted(doing, answer, resent, expected)
     }
 
     /// One operation, and what goes with it, under a compare of the key's `mod_revision`; else a read of the key and of the
@@ -421,6 +415,19 @@ fn written(
     }
 }
 
+/// What became of a deletion, likewise. What is gone after a lost answer may have gone by it or not, and what is there again is another
+/// object: whoever asked is told that the outcome is unknown, so that nobody deletes that one as well.
+fn deleted(doing: &'static str, answer: Outcome, resent: bool, expected: i64) -> Result<Deletion> {
+    match answer {
+        Outcome::Done(revision) => Ok(Deletion::Done { revision }),
+        Outcome::Failed(current, guard) if is_at(current.as_ref(), expected) => {
+            Ok(Deletion::Fenced { guard })
+        }
+        Outcome::Failed(..) if resent => Err(Error::Overtaken { doing }),
+        Outcome::Failed(current, _) => Ok(Deletion::Conflict { current }),
+    }
+}
+
 /// Whether a key is as it was expected to be.
 fn is_at(current: Option<&Record>, expected: i64) -> bool {
     current.map_or(0, |record| record.revision) == expected
@@ -531,6 +538,23 @@ mod tests {
         assert!(matches!(
             after(failed(9, "another's"), false),
             Ok(Written::Conflict { .. })
+        ));
+    }
+
+    // The object was deleted, the answer was lost, and somebody had made another one before it was asked again: that went, too.
+    #[test]
+    fn a_deletion_whose_answer_was_lost_deletes_nothing_else() {
+        let after = |answer, resent| deleted("delete an object", answer, resent, 7);
+        for gone in [Outcome::Failed(None, None), failed(9, "another")] {
+            assert!(matches!(after(gone, true), Err(Error::Overtaken { .. })));
+        }
+        assert!(matches!(
+            after(failed(7, "before"), true),
+            Ok(Deletion::Fenced { .. })
+        ));
+        assert!(matches!(
+            after(failed(9, "another"), false),
+            Ok(Deletion::Conflict { .. })
         ));
     }
 }
