@@ -53,6 +53,8 @@ struct Shared {
     roster: watch::Sender<Arc<Roster>>,
     /// Why this server's cluster is shut out, if it is.
     detached: watch::Sender<Option<String>>,
+    /// Whether the members were read, and the cluster judged by them.
+    known: watch::Sender<bool>,
 }
 
 impl Members {
@@ -65,6 +67,7 @@ impl Members {
                 require_member: config.require_member,
                 roster: watch::Sender::new(Arc::default()),
                 detached: watch::Sender::new(None),
+                known: watch::Sender::new(false),
             }),
         }
     }
@@ -91,6 +94,19 @@ impl Members {
     #[must_use]
     pub fn detached(&self) -> Option<String> {
         self.shared.detached.borrow().clone()
+    }
+
+    /// Whether the members were ever read: before that, not being shut out means nothing.
+    #[must_use]
+    pub fn are_known(&self) -> bool {
+        *self.shared.known.borrow()
+    }
+
+    /// Waits until [`Members::are_known`].
+    pub async fn known(&self) {
+        // The sender lives as long as we do.
+        let mut known = self.shared.known.subscribe();
+        drop(known.wait_for(|known| *known).await);
     }
 
     /// For what lasts, and must end when this server's cluster is shut out.
@@ -131,6 +147,11 @@ impl Members {
             }
             let refused = shut_out.borrow_and_update().clone();
             self.judge(refused.as_ref());
+            if seen.is_some() {
+                self.shared
+                    .known
+                    .send_if_modified(|known| !std::mem::replace(known, true));
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 // Both senders live as long as the cache that we hold.

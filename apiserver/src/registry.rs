@@ -242,7 +242,7 @@ impl Registry {
 
     /// Whether the catalog was ever read from the store, and isn't only remembered.
     fn is_confirmed(&self) -> bool {
-        *self.published.borrow() > 0
+        *self.published.borrow() > 0 && self.members.are_known()
     }
 
     async fn catch_up(&self) -> Result<(), Status> {
@@ -255,11 +255,13 @@ impl Registry {
             .wait_revision(current, CACHE_WAIT)
             .await
             .map_err(error::unready)?;
-        let caught_up = published.wait_for(|revision| *revision >= current);
-        match tokio::time::timeout(CACHE_WAIT, caught_up).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(error::definitions_unread()),
-        }
+        let caught_up = async {
+            drop(published.wait_for(|revision| *revision >= current).await);
+            self.members.known().await;
+        };
+        tokio::time::timeout(CACHE_WAIT, caught_up)
+            .await
+            .map_err(|_| error::definitions_unread())
     }
 
     /// Whether the store answers.
@@ -368,7 +370,12 @@ impl Backend for Registry {
         if let Some(why) = self.members.detached() {
             return self.answer_detached(&request, &why);
         }
-        let unknown = match self.find_confirmed(&request).await {
+        let found = self.find_confirmed(&request).await;
+        // The first requests may have waited for the members, which know more.
+        if let Some(why) = self.members.detached() {
+            return self.answer_detached(&request, &why);
+        }
+        let unknown = match found {
             Ok(Some(live)) => match Call::new(self, live, &request) {
                 Ok(Some(call)) => {
                     return call

@@ -219,3 +219,31 @@ async fn a_cluster_that_must_be_a_member_is_refused_while_it_is_none() {
     one.stop().await;
     three.stop().await;
 }
+
+// A server that had read the definitions, and not yet the members, served a revoked cluster for that moment.
+#[tokio::test]
+async fn a_revoked_clusters_server_serves_nothing_while_it_starts() {
+    let store = TestStore::start().await;
+    let [one, two] = two_members(&store).await;
+    two.stop().await;
+    patch_member(&one.client(), "c2", &revoked("laptop stolen"))
+        .await
+        .ok();
+    for _ in 0..10 {
+        let two = TestServer::start_unready(&store, "c2");
+        let client = two.client();
+        let lease = json!({"metadata": {"name": "l"}, "spec": {}});
+        let refused = async {
+            loop {
+                let reply = client.post(LEASES, &lease).await;
+                assert!(matches!(reply.code, 403 | 503), "{}", reply.code);
+                if reply.code == 403 {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(BOUND, refused).await.expect("it learns who it is");
+        two.stop().await;
+    }
+}
