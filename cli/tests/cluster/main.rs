@@ -6,7 +6,6 @@
 
 mod breaks;
 mod departure;
-mod process;
 mod world;
 
 use world::World;

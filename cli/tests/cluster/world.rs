@@ -19,7 +19,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{Process, component, free_port};
+use helium_testkit::{Process, component, free_port};
 
 /// The longest that a server may take to start, or the aggregator to notice something, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);

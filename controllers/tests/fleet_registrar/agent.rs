@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cluster::Cluster;
-use crate::process::{Process, free_port};
+use helium_testkit::{Process, free_port};
 
 /// A running agent.
 pub(crate) struct Agent {

@@ -17,7 +17,7 @@ use kube::{Client, ResourceExt};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::process::{Process, component, free_port};
+use helium_testkit::{Process, component, free_port};
 
 /// The longest that a server may take to start on a busy machine.
 pub(crate) const START: Duration = Duration::from_secs(120);

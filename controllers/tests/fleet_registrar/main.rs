@@ -6,7 +6,6 @@
 
 mod agent;
 mod cluster;
-mod process;
 mod stories;
 mod world;
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::agent::{self, Agent, Credential};
 use crate::cluster::{Cluster, START};
-use crate::process::{Process, component, free_port};
+use helium_testkit::{Process, component, free_port};
 
 /// All that runs.
 pub(crate) struct World {

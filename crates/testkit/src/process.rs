@@ -1,4 +1,4 @@
-//! Child processes with their logs, and real components.
+//! Child processes with their logs, real components, and ports for both.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -7,14 +7,16 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// A program that runs until it is stopped; killed when dropped.
-pub(crate) struct Process {
+#[derive(Debug)]
+pub struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
-    /// Starts a program whose output goes to `log`.
-    pub(crate) fn start(mut command: Command, log: PathBuf) -> Self {
+    /// Starts a program whose output is added to the file `log`. Panics if it can't be started.
+    #[must_use]
+    pub fn start(mut command: Command, log: PathBuf) -> Self {
         let file = File::options().create(true).append(true).open(&log);
         let file = file.expect("a log file");
         let copy = file.try_clone().expect("a second handle");
@@ -25,24 +27,27 @@ impl Process {
         Self { child, log }
     }
 
-    pub(crate) fn id(&self) -> u32 {
+    /// The process's number, for signals.
+    #[must_use]
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// The exit status, if it has ended.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("its status")
     }
 
     /// Ends it as a crash would.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         // It may have ended by itself.
         let _gone = self.child.kill();
         let _gone = self.child.wait();
     }
 
-    /// What it has logged.
-    pub(crate) fn log(&self) -> String {
+    /// What it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
@@ -61,9 +66,11 @@ impl Drop for Process {
     }
 }
 
-/// A component that was built by `tests/build.sh`.
-pub(crate) fn component(name: &str) -> PathBuf {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+/// A real component that `tests/build.sh` built: in the folder that `HELIUM_BIN` names, or in the repository's. Panics, with what to
+/// do, if it isn't there.
+#[must_use]
+pub fn component(name: &str) -> PathBuf {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folder =
         std::env::var_os("HELIUM_BIN").map_or_else(|| repository.join(".cache/bin"), PathBuf::from);
     let path = folder.join(name);
@@ -75,8 +82,9 @@ pub(crate) fn component(name: &str) -> PathBuf {
     path
 }
 
-/// A port that nobody listens on, below those that the kernel hands out by itself.
-pub(crate) fn free_port() -> u16 {
+/// A port of the loopback address that nobody listens on, below those that the kernel hands out by itself.
+#[must_use]
+pub fn free_port() -> u16 {
     const FROM: u16 = 12_000;
     const COUNT: u16 = 20_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
