@@ -3,7 +3,6 @@
 //! It is a kine-shim on SQLite in this process. With `HELIUM_API_STORE=etcd` it is a real etcd, the program that
 //! `HELIUM_ETCD_BIN` names: the registry must not notice.
 
-use std::net::TcpListener;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -16,7 +15,7 @@ use helium_etcd_proto::etcdserverpb::kv_client::KvClient;
 use helium_etcd_proto::etcdserverpb::watch_client::WatchClient;
 use helium_etcd_proto::etcdserverpb::watch_request::RequestUnion;
 use helium_etcd_proto::mvccpb;
-use helium_testkit::wait_for;
+use helium_testkit::{free_port, wait_for};
 use kine_shim::{ListenAddress, Server, Storage};
 use tempfile::TempDir;
 use url::Url;
@@ -48,11 +47,6 @@ fn etcd_program() -> Option<PathBuf> {
         }
         Ok(other) => panic!("HELIUM_API_STORE is kine-shim or etcd, not {other}"),
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
 }
 
 impl TestStore {

@@ -8,13 +8,13 @@
 //! folder of the system as a template; later ones copy it.
 
 use std::ffi::OsStr;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::process::free_port;
 
 const START_BOUND: Duration = Duration::from_secs(60);
 const BINARIES: &str = "/usr/lib/postgresql";
@@ -417,22 +417,6 @@ fn launch(folder: &Path, port: u16, settings: &[(String, String)]) -> bool {
     .status();
     tracing::debug!(port, elapsed = ?begun.elapsed(), "started postgres");
     status.is_ok_and(|status| status.success())
-}
-
-/// A port below the range that outgoing connections take, so that it stays free over a restart.
-fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    for _ in 0..2000 {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let spread = std::process::id()
-            .wrapping_mul(7919)
-            .wrapping_add(step.wrapping_mul(31));
-        let port = 20_000 + u16::try_from(spread % 10_000).unwrap_or_default();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port between 20000 and 30000");
 }
 
 #[cfg(test)]

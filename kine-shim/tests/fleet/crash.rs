@@ -11,7 +11,7 @@ use helium_etcd_proto::etcdserverpb as pb;
 use helium_etcd_proto::etcdserverpb::compare::{CompareResult, TargetUnion};
 use helium_etcd_proto::mvccpb::Event;
 use helium_journal::faulty::seed;
-use helium_testkit::{Postgres, wait_for};
+use helium_testkit::{Postgres, free_port, wait_for};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::client::{BOUND, Client, compare, everything, op_put, revision, txn, watcher};
 use super::instance::Instance;
-use super::program::{Program, free_port};
+use super::program::Program;
 
 const ROUNDS: usize = 50;
 const WRITERS: usize = 4;

@@ -49,9 +49,3 @@ impl Drop for Program {
         let _status = self.child.wait();
     }
 }
-
-/// A port that nobody listens on.
-pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
-}

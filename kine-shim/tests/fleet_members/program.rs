@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Stdio;
 
-use helium_testkit::wait_for;
+use helium_testkit::{free_port, wait_for};
 use helium_tls::Component;
 use helium_tls::pki::Authority;
 use tokio::process::{Child, Command};
@@ -12,8 +12,7 @@ use super::client::BOUND;
 use super::fleet::{Cluster, PREFIX, bundle, dial, tls};
 
 fn free() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address")
+    ([127, 0, 0, 1], free_port()).into()
 }
 
 async fn stop(program: Child) -> String {

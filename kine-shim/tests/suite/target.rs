@@ -168,8 +168,7 @@ fn stop_child(child: &mut Child) {
 }
 
 fn free_url() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    format!("http://{}", listener.local_addr().expect("an address"))
+    format!("http://127.0.0.1:{}", helium_testkit::free_port())
 }
 
 /// The oracle. Without one its tests fail: passing silently would prove nothing.
