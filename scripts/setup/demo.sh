@@ -147,7 +147,7 @@ candidate_start() { # candidate_start CLUSTER: one candidate of three, in and th
 
 # event CLUSTER NAME: when, in nanoseconds since boot, a candidate last printed an event.
 event() {
-	sed -n "s/.*\"boot\":\([0-9]*\),\"event\":\"$2\".*/\1/p" "$STATE/logs/candidate-$1.log" | tail -n 1
+	sed -n "/\"event\":\"$2\"/s/.*\"boot\":\([0-9]*\).*/\1/p" "$STATE/logs/candidate-$1.log" | tail -n 1
 }
 
 leads() { # leads CLUSTER: whether its candidate says that it leads

@@ -275,8 +275,8 @@ func TestJudgesOfElections(t *testing.T) {
 	if err := overlap([]interval{{"a", 10, 20}, {"b", 19, 30}}); err == nil {
 		t.Error("two leaders at once were not found")
 	}
-	at := func(seconds int) time.Time { return time.Unix(int64(seconds), 0) }
-	term := func(holder string, acquired, renewed int, transitions int32) seen {
+	at := func(seconds float64) time.Time { return time.UnixMilli(int64(1000 * seconds)) }
+	term := func(holder string, acquired, renewed float64, transitions int32) seen {
 		return seen{Lease: leaseSpec{holder, transitions, at(acquired), at(renewed), 5 * time.Second}}
 	}
 	for name, test := range map[string]struct {
@@ -286,6 +286,8 @@ func TestJudgesOfElections(t *testing.T) {
 		"taken after it ran out":   {[]seen{term("a", 0, 0, 0), term("a", 0, 3, 0), term("b", 8, 8, 1)}, true},
 		"taken after it was given": {[]seen{term("a", 0, 0, 0), term("", 0, 1, 0), term("b", 1, 1, 1)}, true},
 		"taken too early":          {[]seen{term("a", 0, 0, 0), term("a", 0, 3, 0), term("b", 7, 7, 1)}, false},
+		"renewed in one second":    {[]seen{term("a", 0.1, 0.1, 0), term("a", 0.1, 0.9, 0), term("b", 5.2, 5.2, 1)}, true},
+		"taken in the next second": {[]seen{term("a", 0.1, 0.1, 0), term("a", 0.1, 1.1, 0), term("b", 5.9, 5.9, 1)}, false},
 		"not counted":              {[]seen{term("a", 0, 0, 0), term("b", 8, 8, 0)}, false},
 	} {
 		if err := checkTerms(test.terms); (err == nil) != test.fair {

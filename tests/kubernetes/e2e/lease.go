@@ -42,6 +42,12 @@ func parseLease(object *unstructured.Unstructured) (leaseSpec, error) {
 	return s, nil
 }
 
+// seenFrom tells since when a candidate may count a renewal. client-go's
+// candidates compare records whose times are written in whole seconds: a
+// renewal in the second of one that they have seen is no news to them, and
+// the duration counts from there, up to a second early.
+func seenFrom(renewed time.Time) time.Time { return renewed.Truncate(time.Second) }
+
 // checkTerms judges the history of one Lease, as watches showed it, by the
 // rules of client-go's candidates: who holds it keeps it until it gives it up
 // or a whole duration has passed since its last renewal, and every change of
@@ -51,7 +57,7 @@ func checkTerms(events []seen) error {
 		before, now := events[i-1].Lease, events[i].Lease
 		switch {
 		case now.Holder == before.Holder || now.Holder == "":
-		case before.Holder != "" && now.Acquired.Before(before.Renewed.Add(before.Duration)):
+		case before.Holder != "" && now.Acquired.Before(seenFrom(before.Renewed).Add(before.Duration)):
 			return fmt.Errorf("@%d: %s took the lease at %v from %s, who had renewed it for %v at %v",
 				events[i].Revision, now.Holder, now.Acquired, before.Holder, before.Duration, before.Renewed)
 		case now.Transitions != before.Transitions+1:
