@@ -273,21 +273,28 @@ impl Handler {
             field_selector: &selectors[0],
             label_selector: &selectors[1],
         };
-        match self.authorizer.authorize(&attributes).await {
-            Ok(Decision::Allowed) => {
+        match self.decide(&attributes).await? {
+            Decision::Allowed => {
                 self.metrics.authorized("allowed");
                 Ok(())
             }
-            Ok(Decision::Denied(reason)) => {
+            Decision::Denied(reason) => {
                 self.metrics.authorized("denied");
                 Err(denial(&attributes, &reason))
             }
-            Err(failure) => {
+        }
+    }
+
+    /// Asks the authorizer; that it can't tell is an error of this server.
+    async fn decide(&self, attributes: &Attributes<'_>) -> Result<Decision, Status> {
+        self.authorizer
+            .authorize(attributes)
+            .await
+            .map_err(|failure| {
                 self.metrics.authorized("error");
                 tracing::warn!(error = %Chain(&failure), "authorization failed");
-                Err(Status::internal(failure))
-            }
-        }
+                Status::internal(failure)
+            })
     }
 
     async fn answer_resource<B>(
@@ -350,13 +357,7 @@ impl Handler {
             field_selector: "",
             label_selector: "",
         };
-        match self.authorizer.authorize(&attributes).await {
-            Ok(decision) => Ok(matches!(decision, Decision::Allowed)),
-            Err(failure) => {
-                tracing::warn!(error = %Chain(&failure), "authorization failed");
-                Err(Status::internal(failure))
-            }
-        }
+        Ok(matches!(self.decide(&attributes).await?, Decision::Allowed))
     }
 
     /// Reads the whole body, but not more than is allowed.

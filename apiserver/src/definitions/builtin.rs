@@ -8,7 +8,6 @@ mod join_tokens;
 mod lease_candidates;
 mod members;
 mod namespaces;
-mod schema;
 
 use std::sync::Arc;
 

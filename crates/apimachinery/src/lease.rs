@@ -5,16 +5,15 @@
 
 use serde_json::{Value, json};
 
+use crate::builtin::{column, time, version};
 use crate::crd::{Definition, DefinitionVersion, Names};
 use crate::field::{ErrorList, FieldError, Path};
 use crate::meta::Object;
 use crate::names;
-use crate::resource::{PrinterColumn, Scope};
-use crate::schema::Schema;
+use crate::resource::Scope;
 
 /// The schema of a Lease.
 fn raw_schema() -> Value {
-    let time = |description: &str| json!({"type": "string", "format": "date-time", "nullable": true, "description": description});
     json!({
         "type": "object",
         "description": "Lease defines a lease concept.",
@@ -56,16 +55,8 @@ fn raw_schema() -> Value {
 
 /// The definition of Lease in a group (`coordination.k8s.io` or another one), version v1.
 pub fn definition(group: &str) -> Definition {
-    let raw_schema = raw_schema();
-    let schema = Schema::parse(&raw_schema, &Path::new("lease"))
+    let v1 = version("v1", raw_schema(), false)
         .expect("the schema above is structural, which a test shows");
-    let column = |name: &str, type_: &str, json_path: &str, description: &str| PrinterColumn {
-        name: name.to_owned(),
-        type_: type_.to_owned(),
-        json_path: json_path.to_owned(),
-        description: description.to_owned(),
-        ..PrinterColumn::default()
-    };
     Definition {
         group: group.to_owned(),
         names: Names {
@@ -77,14 +68,6 @@ pub fn definition(group: &str) -> Definition {
         },
         scope: Scope::Namespaced,
         versions: vec![DefinitionVersion {
-            name: "v1".to_owned(),
-            served: true,
-            storage: true,
-            deprecation: None,
-            schema,
-            raw_schema,
-            has_status: false,
-            scale: None,
             columns: vec![
                 column(
                     "Holder",
@@ -106,7 +89,7 @@ pub fn definition(group: &str) -> Definition {
                 ),
                 column("Age", "date", ".metadata.creationTimestamp", ""),
             ],
-            selectable_fields: Vec::new(),
+            ..v1
         }],
     }
 }

@@ -7,12 +7,12 @@
 use semver::Version;
 use serde_json::{Value, json};
 
+use crate::builtin::{self, column, text, time};
 use crate::crd::{Definition, DefinitionVersion, Names};
 use crate::field::{ErrorList, FieldError, Path};
 use crate::meta::Object;
 use crate::names;
-use crate::resource::{PrinterColumn, Scope};
-use crate::schema::Schema;
+use crate::resource::Scope;
 
 /// The strategy that Kubernetes has: the oldest emulated version leads, so that nothing new is begun during an update.
 pub const OLDEST_EMULATION_VERSION: &str = "OldestEmulationVersion";
@@ -42,25 +42,10 @@ pub fn definition(group: &str, versions: &[&str]) -> Definition {
 }
 
 fn version(name: &str, storage: bool) -> DefinitionVersion {
-    let raw_schema = raw_schema();
-    let schema = Schema::parse(&raw_schema, &Path::new("leaseCandidate"))
+    let version = builtin::version(name, raw_schema(), false)
         .expect("the schema below is structural, which a test shows");
-    let column = |name: &str, type_: &str, json_path: &str, description: &str| PrinterColumn {
-        name: name.to_owned(),
-        type_: type_.to_owned(),
-        json_path: json_path.to_owned(),
-        description: description.to_owned(),
-        ..PrinterColumn::default()
-    };
     DefinitionVersion {
-        name: name.to_owned(),
-        served: true,
         storage,
-        deprecation: None,
-        schema,
-        raw_schema,
-        has_status: false,
-        scale: None,
         columns: vec![
             column(
                 "Lease",
@@ -100,13 +85,11 @@ fn version(name: &str, storage: bool) -> DefinitionVersion {
             ),
             column("Age", "date", ".metadata.creationTimestamp", ""),
         ],
-        selectable_fields: Vec::new(),
+        ..version
     }
 }
 
 fn raw_schema() -> Value {
-    let text = |description: &str| json!({"type": "string", "description": description});
-    let time = |description: &str| json!({"type": "string", "format": "date-time", "nullable": true, "description": description});
     json!({
         "type": "object",
         "description": "LeaseCandidate defines a candidate for a Lease object.",

@@ -14,6 +14,7 @@
 //!
 //! It will not read or write anything, keep state between calls, or know about clusters and stores.
 
+pub mod builtin;
 pub mod continue_token;
 pub mod crd;
 pub mod discovery;

@@ -6,7 +6,7 @@ use helium_apimachinery::resource::Scope;
 use serde_json::json;
 
 use super::HELIUM_GROUP;
-use super::schema::{column, text, version};
+use helium_apimachinery::builtin::{column, text, version};
 
 /// The kind.
 pub(super) fn control_planes() -> Result<Definition, ErrorList> {

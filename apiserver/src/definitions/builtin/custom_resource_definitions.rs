@@ -12,7 +12,7 @@ use helium_apimachinery::resource::Scope;
 use serde_json::Value;
 
 use super::definitions::definition_schema;
-use super::schema::{column, version};
+use helium_apimachinery::builtin::{column, version};
 
 /// Group of definitions as Kubernetes has them.
 pub(super) const GROUP: &str = "apiextensions.k8s.io";

@@ -5,8 +5,8 @@ use helium_apimachinery::field::ErrorList;
 use helium_apimachinery::resource::Scope;
 use serde_json::{Value, json};
 
-use super::schema::{column, conditions, text, texts, version};
 use super::{DEFINITION_KIND, DEFINITIONS, HELIUM_GROUP};
+use helium_apimachinery::builtin::{column, conditions, text, texts, version};
 
 /// The kind.
 pub(super) fn definitions() -> Result<Definition, ErrorList> {

@@ -5,8 +5,8 @@ use helium_apimachinery::field::ErrorList;
 use helium_apimachinery::resource::Scope;
 use serde_json::json;
 
-use super::schema::{column, text, version};
 use super::{HELIUM_GROUP, JOIN_TOKENS};
+use helium_apimachinery::builtin::{column, text, version};
 
 /// The kind.
 pub(super) fn join_tokens() -> Result<Definition, ErrorList> {

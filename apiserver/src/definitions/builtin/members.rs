@@ -9,8 +9,8 @@ use helium_apimachinery::field::ErrorList;
 use helium_apimachinery::resource::Scope;
 use serde_json::json;
 
-use super::schema::{column, conditions, text, version};
 use super::{HELIUM_GROUP, MEMBERS};
+use helium_apimachinery::builtin::{column, conditions, text, version};
 
 /// The kind.
 pub(super) fn members() -> Result<Definition, ErrorList> {

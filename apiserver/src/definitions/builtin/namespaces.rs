@@ -5,7 +5,7 @@ use helium_apimachinery::field::ErrorList;
 use helium_apimachinery::resource::Scope;
 use serde_json::json;
 
-use super::schema::{column, version};
+use helium_apimachinery::builtin::{column, version};
 
 /// The kind.
 pub(super) fn namespaces() -> Result<Definition, ErrorList> {

@@ -3,10 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::GROUP;
+use crate::builtin::{self, text, time};
 use crate::crd::DefinitionVersion;
-use crate::field::Path;
 use crate::resource::PrinterColumn;
-use crate::schema::Schema;
 
 /// Members of a reference to an object that field selectors may name.
 const SELECTABLE: [&str; 7] = [
@@ -22,8 +21,7 @@ const SELECTABLE: [&str; 7] = [
 /// Version v1 of one of the views.
 pub(super) fn version(group: &str) -> DefinitionVersion {
     let newer = group == GROUP;
-    let raw_schema = raw(newer);
-    let schema = Schema::parse(&raw_schema, &Path::new("event"))
+    let v1 = builtin::version("v1", raw(newer), false)
         .expect("the schemas below are structural, which a test shows");
     let about = if newer { "regarding" } else { "involvedObject" };
     let controller = if newer {
@@ -32,20 +30,13 @@ pub(super) fn version(group: &str) -> DefinitionVersion {
         ".reportingComponent"
     };
     DefinitionVersion {
-        name: "v1".to_owned(),
-        served: true,
-        storage: true,
-        deprecation: None,
-        schema,
-        raw_schema,
-        has_status: false,
-        scale: None,
         columns: columns(newer, about, controller),
         selectable_fields: SELECTABLE
             .iter()
             .map(|member| format!(".{about}.{member}"))
             .chain([".reason", ".type", controller].map(str::to_owned))
             .collect(),
+        ..v1
     }
 }
 
@@ -102,8 +93,6 @@ fn columns(newer: bool, about: &str, controller: &str) -> Vec<PrinterColumn> {
 }
 
 fn raw(newer: bool) -> Value {
-    let text = |description: &str| json!({"type": "string", "description": description});
-    let time = |description: &str| json!({"type": "string", "format": "date-time", "nullable": true, "description": description});
     let count =
         json!({"type": "integer", "format": "int32", "description": "How often it has happened."});
     let series = json!({

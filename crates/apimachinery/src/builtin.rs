@@ -1,17 +1,13 @@
-//! Pieces that the schemas of built-in kinds are made of.
+//! Pieces that the definitions of built-in kinds are made of.
 
-use helium_apimachinery::crd::DefinitionVersion;
-use helium_apimachinery::field::{ErrorList, Path};
-use helium_apimachinery::resource::PrinterColumn;
-use helium_apimachinery::schema::Schema;
+use crate::crd::DefinitionVersion;
+use crate::field::{ErrorList, Path};
+use crate::resource::PrinterColumn;
+use crate::schema::Schema;
 use serde_json::{Value, json};
 
-/// A version that is served and stored.
-pub(super) fn version(
-    name: &str,
-    raw: Value,
-    has_status: bool,
-) -> Result<DefinitionVersion, ErrorList> {
+/// A version that is served and stored, without columns. Fails if the schema isn't structural.
+pub fn version(name: &str, raw: Value, has_status: bool) -> Result<DefinitionVersion, ErrorList> {
     Ok(DefinitionVersion {
         name: name.to_owned(),
         served: true,
@@ -27,7 +23,7 @@ pub(super) fn version(
 }
 
 /// A column of tables.
-pub(super) fn column(name: &str, type_: &str, json_path: &str, description: &str) -> PrinterColumn {
+pub fn column(name: &str, type_: &str, json_path: &str, description: &str) -> PrinterColumn {
     PrinterColumn {
         name: name.to_owned(),
         type_: type_.to_owned(),
@@ -38,17 +34,22 @@ pub(super) fn column(name: &str, type_: &str, json_path: &str, description: &str
 }
 
 /// A text with a description.
-pub(super) fn text(description: &str) -> Value {
+pub fn text(description: &str) -> Value {
     json!({"type": "string", "description": description})
 }
 
+/// A point in time that may be null, as clients write one that they don't know.
+pub fn time(description: &str) -> Value {
+    json!({"type": "string", "format": "date-time", "nullable": true, "description": description})
+}
+
 /// A list of texts.
-pub(super) fn texts(description: &str) -> Value {
+pub fn texts(description: &str) -> Value {
     json!({"type": "array", "description": description, "items": {"type": "string"}})
 }
 
 /// Conditions as Kubernetes writes them; `types` names the ones that there are.
-pub(super) fn conditions(types: &str) -> Value {
+pub fn conditions(types: &str) -> Value {
     json!({
         "type": "array",
         "x-kubernetes-list-type": "map",
