@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("helium-journal", &[]),
     ("helium-mvcc", &[]),
     ("helium-apimachinery", &[]),
+    ("helium-failover", &[]),
     ("helium-telemetry", &[]),
     ("helium-tls", &[]),
     ("helium-testkit", &[]),
@@ -29,19 +30,26 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "helium-etcd-proto",
             "helium-apimachinery",
+            "helium-failover",
             "helium-telemetry",
             "helium-tls",
         ],
     ),
     (
         "helium-controllers",
-        &["helium-apimachinery", "helium-telemetry", "helium-tls"],
+        &[
+            "helium-apimachinery",
+            "helium-failover",
+            "helium-telemetry",
+            "helium-tls",
+        ],
     ),
     (
         "helium-cli",
         &[
             "kine-shim",
             "helium-apiserver",
+            "helium-failover",
             "helium-journal",
             "helium-telemetry",
             "helium-tls",
