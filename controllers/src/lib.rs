@@ -34,6 +34,7 @@ pub mod cluster_name;
 pub mod command;
 mod election;
 mod endpoint;
+pub mod failover;
 mod follow;
 mod membership;
 mod metrics;

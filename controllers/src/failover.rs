@@ -1,0 +1,3 @@
+//! Failover: the cluster's MultiClusters, each a member of a group of which one leads.
+
+pub mod clock;
