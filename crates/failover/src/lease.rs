@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::kind::Mode;
 use crate::names::{ClusterName, Token};
 
@@ -11,14 +13,20 @@ pub const ADDRESS: &str = "helium.dev/failover-address";
 pub const MODE: &str = "helium.dev/failover-mode";
 /// Annotation: the holder's stop budget in milliseconds.
 pub const STOP_BUDGET: &str = "helium.dev/failover-stop-budget";
-/// Annotation: `true` where the holder's payload has a dead-man's switch.
+/// Annotation: there where the holder's payload has a dead-man's switch: how long that takes after the record ran out, in milliseconds.
 pub const DEAD_MAN: &str = "helium.dev/failover-dead-man";
-/// Annotation: earlier terms that nobody has confirmed to be over, as `cluster=token,cluster=token`.
+/// Annotation: earlier terms that nobody has confirmed to be over, as `cluster=token,cluster=token`; with a dead-man's switch
+/// `cluster=token/milliseconds`.
 pub const UNCONFIRMED: &str = "helium.dev/failover-unconfirmed";
 /// Annotation of a lease that was given up: token of the term that is over, its payload gone (F3).
 pub const STOPPED: &str = "helium.dev/failover-stopped";
 /// Annotation: why this term began, or why it was given up; it becomes the group's `status.reason`.
 pub const REASON: &str = "helium.dev/failover-reason";
+
+/// What holders write as `spec.strategy`: no coordinator picks holders of these leases, and `preferredHolder` needs one.
+pub const STRATEGY: &str = "helium.dev/Failover";
+/// Annotation with the token of the present term; written by the server.
+pub const FENCING_TOKEN: &str = "helium.dev/fencing-token";
 
 /// A term that may not be over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,4 +65,105 @@ pub struct Holder {
     pub mode: Mode,
     /// Whether its payload has a dead-man's switch, and how long that takes after the record ran out.
     pub dead_man: Option<Duration>,
+}
+
+impl LeaseView {
+    /// What a Lease says, as JSON has it. A holder without a token (a server that doesn't write any) counts as token 0.
+    #[must_use]
+    pub fn of(lease: &Value) -> Self {
+        let annotation = |name: &str| lease["metadata"]["annotations"][name].as_str();
+        let spec = |name: &str| lease["spec"][name].as_str().filter(|text| !text.is_empty());
+        let millis = |text: &str| text.parse().ok().map(Duration::from_millis);
+        let holder = spec("holderIdentity").map(|cluster| Holder {
+            cluster: ClusterName(cluster.to_owned()),
+            token: Token(
+                annotation(FENCING_TOKEN)
+                    .and_then(|token| token.parse().ok())
+                    .unwrap_or_default(),
+            ),
+            duration: Duration::from_secs(
+                lease["spec"]["leaseDurationSeconds"]
+                    .as_u64()
+                    .unwrap_or_default(),
+            ),
+            mode: match annotation(MODE) {
+                Some("Strict") => Mode::Strict,
+                _ => Mode::Fast,
+            },
+            dead_man: annotation(DEAD_MAN).and_then(millis),
+        });
+        Self {
+            version: lease["metadata"]["resourceVersion"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+            holder,
+            preferred: spec("preferredHolder").map(|name| ClusterName(name.to_owned())),
+            unconfirmed: annotation(UNCONFIRMED).map_or_else(Vec::new, terms),
+        }
+    }
+}
+
+/// Terms as [`UNCONFIRMED`] has them; what can't be read is left out.
+#[must_use]
+pub fn terms(text: &str) -> Vec<Term> {
+    let term = |part: &str| {
+        let (cluster, rest) = part.trim().split_once('=')?;
+        let (token, millis) = match rest.split_once('/') {
+            Some((token, millis)) => (token, Some(millis.parse().ok()?)),
+            None => (rest, None),
+        };
+        Some(Term {
+            cluster: ClusterName(cluster.to_owned()),
+            token: Token(token.parse().ok()?),
+            dead_man: millis.map(Duration::from_millis),
+        })
+    };
+    text.split(',').filter_map(term).collect()
+}
+
+/// The text of [`UNCONFIRMED`]; `None` for no terms at all.
+#[must_use]
+pub fn terms_text(terms: &[Term]) -> Option<String> {
+    let text = |term: &Term| match term.dead_man {
+        None => format!("{}={}", term.cluster, term.token),
+        Some(takes) => format!("{}={}/{}", term.cluster, term.token, takes.as_millis()),
+    };
+    let parts: Vec<String> = terms.iter().map(text).collect();
+    (!parts.is_empty()).then(|| parts.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn unconfirmed_terms_survive_being_written_down() {
+        let both = "east=7,west=9/2500";
+        let read = terms(both);
+        assert_eq!(read.len(), 2);
+        assert_eq!(read[1].dead_man, Some(Duration::from_millis(2500)));
+        assert_eq!(terms_text(&read).as_deref(), Some(both));
+        assert_eq!(terms_text(&[]), None);
+        assert_eq!(terms("x,=,east=y, east=1 "), terms("=0x,east=1"));
+    }
+
+    #[test]
+    fn a_lease_is_read_whoever_wrote_it() {
+        let bare = LeaseView::of(&json!({"metadata": {"resourceVersion": "3"}}));
+        assert_eq!((bare.version.as_str(), bare.holder), ("3", None));
+        let held = LeaseView::of(&json!({
+            "metadata": {"resourceVersion": "9", "annotations": {
+                FENCING_TOKEN: "8", MODE: "Strict", DEAD_MAN: "1500", UNCONFIRMED: "west=5"}},
+            "spec": {"holderIdentity": "east", "leaseDurationSeconds": 15, "preferredHolder": "west"},
+        }));
+        let holder = held.holder.unwrap();
+        assert_eq!((holder.token, holder.mode), (Token(8), Mode::Strict));
+        assert_eq!(holder.duration, Duration::from_secs(15));
+        assert_eq!(holder.dead_man, Some(Duration::from_millis(1500)));
+        assert_eq!(held.preferred, Some(ClusterName("west".to_owned())));
+        assert_eq!(held.unconfirmed, terms("west=5"));
+    }
 }
