@@ -75,6 +75,9 @@ type Fault struct {
 	Target string `json:"target"`
 	Began  int64  `json:"began"`
 	Ended  int64  `json:"ended"`
+	// Disables names the cluster whose agent could do nothing about its payload
+	// meanwhile: it didn't run, or had no way to its own API server.
+	Disables string `json:"disables,omitempty"`
 }
 
 // Term is a lease's term as the store has it.
