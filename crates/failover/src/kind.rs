@@ -215,12 +215,6 @@ pub struct MemberEntry {
     pub payload_hash: Option<String>,
 }
 
-impl Default for ClusterName {
-    fn default() -> Self {
-        Self(String::new())
-    }
-}
-
 /// A term, as it is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -15,8 +15,8 @@ pub const MODE: &str = "helium.dev/failover-mode";
 pub const STOP_BUDGET: &str = "helium.dev/failover-stop-budget";
 /// Annotation: there where the holder's payload has a dead-man's switch: how long that takes after the record ran out, in milliseconds.
 pub const DEAD_MAN: &str = "helium.dev/failover-dead-man";
-/// Annotation: earlier terms that nobody has confirmed to be over, as `cluster=token,cluster=token`; with a dead-man's switch
-/// `cluster=token/milliseconds`.
+/// Annotation: earlier terms that nobody has confirmed to be over, as [`terms_text`] has them: `cluster=token,cluster=token`; with a
+/// dead-man's switch `cluster=token/milliseconds`; a term of fast mode ends in `:Fast`.
 pub const UNCONFIRMED: &str = "helium.dev/failover-unconfirmed";
 /// Annotation of a lease that was given up: token of the term that is over, its payload gone (F3).
 pub const STOPPED: &str = "helium.dev/failover-stopped";
@@ -35,6 +35,8 @@ pub struct Term {
     pub cluster: ClusterName,
     /// Its token.
     pub token: Token,
+    /// In which mode: a strict one is waited for by every successor, a fast one by strict successors.
+    pub mode: Mode,
     /// Whether its payload has a dead-man's switch, and how long that takes after the record ran out.
     pub dead_man: Option<Duration>,
 }
@@ -50,6 +52,9 @@ pub struct LeaseView {
     pub preferred: Option<ClusterName>,
     /// Earlier terms that may not be over.
     pub unconfirmed: Vec<Term>,
+    /// Of a free lease: the term that was given up, its payload gone ([`STOPPED`]). A free lease without it was
+    /// emptied by somebody else, and proves nothing.
+    pub stopped: Option<Token>,
 }
 
 /// A holder, as its last record says.
@@ -59,7 +64,7 @@ pub struct Holder {
     pub cluster: ClusterName,
     /// The term's token.
     pub token: Token,
-    /// How long the record holds.
+    /// How long the record holds; zero where it doesn't say.
     pub duration: Duration,
     /// The mode in which it understands the term.
     pub mode: Mode,
@@ -100,34 +105,61 @@ impl LeaseView {
             holder,
             preferred: spec("preferredHolder").map(|name| ClusterName(name.to_owned())),
             unconfirmed: annotation(UNCONFIRMED).map_or_else(Vec::new, terms),
+            stopped: annotation(STOPPED).and_then(|token| token.parse().ok().map(Token)),
         }
     }
 }
 
-/// Terms as [`UNCONFIRMED`] has them; what can't be read is left out.
+/// Terms as [`UNCONFIRMED`] has them. What can't be read may be a term that isn't over: it is kept under its own text at token 0, in
+/// strict mode, and only a person's force ends it.
 #[must_use]
 pub fn terms(text: &str) -> Vec<Term> {
-    let term = |part: &str| {
-        let (cluster, rest) = part.trim().split_once('=')?;
-        let (token, millis) = match rest.split_once('/') {
-            Some((token, millis)) => (token, Some(millis.parse().ok()?)),
-            None => (rest, None),
-        };
-        Some(Term {
-            cluster: ClusterName(cluster.to_owned()),
-            token: Token(token.parse().ok()?),
-            dead_man: millis.map(Duration::from_millis),
+    let parts = text.split(',').map(str::trim);
+    parts
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            term(part).unwrap_or_else(|| Term {
+                cluster: ClusterName(part.to_owned()),
+                token: Token(0),
+                mode: Mode::Strict,
+                dead_man: None,
+            })
         })
+        .collect()
+}
+
+/// `cluster=token`, `/milliseconds` and `:Fast` where they apply.
+fn term(part: &str) -> Option<Term> {
+    let (cluster, rest) = part.split_once('=')?;
+    let (rest, mode) = match rest.strip_suffix(":Fast") {
+        Some(rest) => (rest, Mode::Fast),
+        None => (rest, Mode::Strict),
     };
-    text.split(',').filter_map(term).collect()
+    let (token, millis) = match rest.split_once('/') {
+        Some((token, millis)) => (token, Some(millis.parse().ok()?)),
+        None => (rest, None),
+    };
+    Some(Term {
+        cluster: ClusterName(cluster.to_owned()),
+        token: Token(token.parse().ok()?),
+        mode,
+        dead_man: millis.map(Duration::from_millis),
+    })
 }
 
 /// The text of [`UNCONFIRMED`]; `None` for no terms at all.
 #[must_use]
 pub fn terms_text(terms: &[Term]) -> Option<String> {
-    let text = |term: &Term| match term.dead_man {
-        None => format!("{}={}", term.cluster, term.token),
-        Some(takes) => format!("{}={}/{}", term.cluster, term.token, takes.as_millis()),
+    let text = |term: &Term| {
+        let takes = term
+            .dead_man
+            .map(|takes| format!("/{}", takes.as_millis()))
+            .unwrap_or_default();
+        let mode = match term.mode {
+            Mode::Fast => ":Fast",
+            Mode::Strict => "",
+        };
+        format!("{}={}{takes}{mode}", term.cluster, term.token)
     };
     let parts: Vec<String> = terms.iter().map(text).collect();
     (!parts.is_empty()).then(|| parts.join(","))
@@ -141,13 +173,22 @@ mod tests {
 
     #[test]
     fn unconfirmed_terms_survive_being_written_down() {
-        let both = "east=7,west=9/2500";
+        let both = "east=7,west=9/2500,north=12/30:Fast,south=13:Fast";
         let read = terms(both);
-        assert_eq!(read.len(), 2);
+        assert_eq!(read.len(), 4);
+        assert_eq!((read[0].mode, read[3].mode), (Mode::Strict, Mode::Fast));
         assert_eq!(read[1].dead_man, Some(Duration::from_millis(2500)));
         assert_eq!(terms_text(&read).as_deref(), Some(both));
         assert_eq!(terms_text(&[]), None);
-        assert_eq!(terms("x,=,east=y, east=1 "), terms("=0x,east=1"));
+    }
+
+    #[test]
+    fn a_term_that_cannot_be_read_is_not_forgotten() {
+        for part in ["x", "=", "east=y", "east=1/", "east=1:Slow"] {
+            let read = terms(&format!("{part}, west=1"));
+            assert_eq!((read.len(), read[0].mode), (2, Mode::Strict), "{part}");
+            assert_eq!((&read[0].cluster.0[..], read[0].token), (part, Token(0)));
+        }
     }
 
     #[test]
