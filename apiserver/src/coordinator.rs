@@ -16,7 +16,7 @@
 //!   `renewTime` (so clocks needn't agree), and is passed over when it hasn't renewed within [`election::ANSWER`] of that.
 //! - **K4** The writes are requests like any other, through the same registry: so a term has its key and its fencing token. They are
 //!   made in the name of the candidate's cluster.
-//! - **K5** Leases without candidates, candidates with another strategy, and candidates of clusters that are shut out are
+//! - **K5** Leases without candidates, leases of failover groups, candidates with another strategy, and candidates of clusters that are shut out are
 //!   left alone.
 //!
 //! What it will not do: hold a lease, end a term before its time, or pick anybody in a namespace where nobody stands.
@@ -40,6 +40,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Cache, Entry};
+use crate::failover;
 use crate::members::{Members, Roster, Standing};
 use election::{Action, Candidate, Lease};
 use observer::Observer;
@@ -180,6 +181,13 @@ impl Coordinator {
         for ((namespace, name), group) in by_lease(&standing) {
             let key = format!("{namespace}/{name}");
             let (lease, _) = self.leases.get(&key);
+            // Its members decide by themselves, and each is a whole cluster.
+            if lease
+                .as_ref()
+                .is_some_and(|entry| failover::group_of(&entry.object).is_some())
+            {
+                continue;
+            }
             let seen = self.observer.lease(&key, lease.as_deref(), now);
             let candidates: Vec<Candidate> = group
                 .iter()

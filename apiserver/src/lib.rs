@@ -34,6 +34,7 @@ pub mod command;
 pub mod config;
 pub mod discovery;
 mod duration;
+mod failover;
 mod handler;
 pub mod health;
 mod host;

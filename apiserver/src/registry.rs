@@ -27,6 +27,7 @@ mod create;
 mod delete;
 mod detached;
 mod error;
+mod failover;
 mod fence;
 mod implied;
 mod join;

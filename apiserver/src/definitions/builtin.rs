@@ -4,6 +4,7 @@ mod control_planes;
 mod custom_resource_definitions;
 mod definitions;
 mod events;
+mod failover_groups;
 mod join_tokens;
 mod lease_candidates;
 mod members;
@@ -88,6 +89,12 @@ pub fn resources(serve_namespaces: bool) -> Result<Vec<Arc<Resource>>, ErrorList
             Exposure::Shared,
             HELIUM_GROUP,
             Special::JoinToken,
+        ),
+        builtin(
+            failover_groups::failover_groups()?,
+            Exposure::Shared,
+            HELIUM_GROUP,
+            Special::FailoverGroup,
         ),
         builtin(
             lease::definition(LEASE_GROUP),

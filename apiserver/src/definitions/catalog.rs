@@ -44,6 +44,8 @@ pub enum Special {
     Member,
     /// A `JoinToken`: lets one cluster become a member.
     JoinToken,
+    /// A `FailoverGroup`: each cluster writes its own entry, and the server who leads.
+    FailoverGroup,
 }
 
 impl Special {

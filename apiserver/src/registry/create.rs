@@ -202,6 +202,7 @@ impl Call<'_> {
                 }
             }
             Special::Lease => {
+                self.admit_group_lease(object, old)?;
                 errors.append(lease::validate(object));
                 self.check_heartbeat(object.name())?;
                 match self.registry.lease_durations.apply(object, old) {
@@ -223,7 +224,7 @@ impl Call<'_> {
             Special::JoinToken => {
                 errors.append(members::tokens::check(object, old, Timestamp::now()));
             }
-            Special::None | Special::ControlPlane => {}
+            Special::None | Special::ControlPlane | Special::FailoverGroup => {}
         }
         if errors.is_empty() {
             return Ok(());

@@ -122,6 +122,7 @@ impl Call<'_> {
         let decision =
             metadata_rules::prepare_delete(&stored, options, &resource, Timestamp::now())?;
         self.check_collector_delete(&stored).await?;
+        self.check_group_deletion(&stored)?;
         let store = &self.registry.store;
         let fence = self.take_fence(None)?;
         let fenced =

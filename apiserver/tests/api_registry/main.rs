@@ -11,6 +11,7 @@ mod departures;
 mod detached;
 mod elections;
 mod events;
+mod failover;
 mod guards;
 mod leases;
 mod leaving;

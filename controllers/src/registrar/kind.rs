@@ -128,6 +128,12 @@ pub fn built_in() -> Vec<Kind> {
         kind("helium.dev", "controlplanes", &[], Aggregation::ReadOnly),
         // What is stored of a token opens nothing; but who may come when is nobody's business.
         kind("helium.dev", "jointokens", &["status"], Aggregation::Nobody),
+        kind(
+            "helium.dev",
+            "failovergroups",
+            &["status"],
+            Aggregation::ViewOnly,
+        ),
         kind("coordination.helium.dev", "leases", &[], Aggregation::All),
     ]
 }
