@@ -14,6 +14,7 @@ use crate::agent::{Agent, Settings};
 use crate::ca::{CaError, CaFile};
 use crate::election::Election;
 use crate::endpoint::DEFAULT_NAMESPACE;
+use crate::failover::switch::watchdog;
 use crate::metrics::Metrics;
 use crate::options::{
     ElectionFlags, MembershipFlags, Observability, Options, RegistrarFlags, Task,
@@ -28,6 +29,7 @@ pub fn main() -> ExitCode {
     let done = match Task::parse(std::env::args_os()) {
         Ok(Task::Run(options)) => run(*options),
         Ok(Task::Uninstall(flags)) => remove(flags),
+        Ok(Task::Watchdog(flags)) => watchdog::main(flags).map_err(Into::into),
         // Prints it and ends: with 0 if help was asked for, with 2 else.
         Err(error) => error.exit(),
     };

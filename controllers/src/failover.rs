@@ -1,3 +1,4 @@
 //! Failover: the cluster's MultiClusters, each a member of a group of which one leads.
 
 pub mod clock;
+pub mod switch;

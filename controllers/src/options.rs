@@ -11,6 +11,7 @@ use http::Uri;
 
 use crate::cluster_name::ClusterName;
 use crate::endpoint::{Direct, Endpoint};
+use crate::failover::switch::watchdog::Watchdog;
 use crate::service::Backend;
 use crate::service_address::ServiceAddress;
 use crate::uninstall::Uninstall;
@@ -25,6 +26,8 @@ pub(crate) enum Task {
     Run(Box<Options>),
     /// Remove what an agent has written.
     Uninstall(Uninstall),
+    /// Say whether the containers of a pod may go on.
+    Watchdog(Watchdog),
 }
 
 impl Task {
@@ -36,12 +39,15 @@ impl Task {
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<Self, clap::Error> {
         const UNINSTALL: &str = "uninstall";
+        const WATCHDOG: &str = "watchdog";
         let mut command = Options::command()
             .subcommand(Uninstall::augment_args(clap::Command::new(UNINSTALL)))
+            .subcommand(Watchdog::augment_args(clap::Command::new(WATCHDOG)))
             .subcommand_negates_reqs(true)
             .args_conflicts_with_subcommands(true);
         let matches = command.try_get_matches_from_mut(arguments)?;
         let task = match matches.subcommand() {
+            Some((WATCHDOG, matches)) => Watchdog::from_arg_matches(matches).map(Self::Watchdog),
             Some((_, matches)) => Uninstall::from_arg_matches(matches).map(Self::Uninstall),
             None => Options::from_arg_matches(&matches).map(|options| Self::Run(Box::new(options))),
         };
