@@ -41,10 +41,10 @@ func (d Direction) String() string {
 // then hangs.
 type Link struct {
 	listener          net.Listener
-	target            string
 	requests, answers gate
 
 	mu          sync.Mutex
+	target      string
 	connections map[net.Conn]struct{}
 	closed      bool
 }
@@ -100,6 +100,15 @@ func (l *Link) Reset() {
 	}
 }
 
+// Retarget leads new connections to another server, as an address that moves
+// does, and closes all that there are.
+func (l *Link) Retarget(target string) {
+	l.mu.Lock()
+	l.target = target
+	l.mu.Unlock()
+	l.Reset()
+}
+
 // Close ends the link and its connections.
 func (l *Link) Close() error {
 	err := l.listener.Close()
@@ -140,7 +149,10 @@ func (l *Link) forget(c net.Conn) {
 
 func (l *Link) forward(client net.Conn) {
 	defer client.Close()
-	server, err := net.DialTimeout("tcp", l.target, 5*time.Second)
+	l.mu.Lock()
+	target := l.target
+	l.mu.Unlock()
+	server, err := net.DialTimeout("tcp", target, 5*time.Second)
 	if err != nil {
 		return // the server is down: so is the connection
 	}

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -75,5 +76,54 @@ func TestLinkWithholdsWhatIsCutAndDeliversItWhenHealed(t *testing.T) {
 		if err := link.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestLinkLeadsToAnotherServerWhenItsAddressMoves(t *testing.T) {
+	answer := func(text string) string {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { listener.Close() })
+		go func() {
+			for {
+				c, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = io.WriteString(c, text)
+				go func() { _, _ = io.Copy(io.Discard, c); c.Close() }()
+			}
+		}()
+		return listener.Addr().String()
+	}
+	link, err := NewLink(answer("old"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer link.Close()
+	ask := func() (net.Conn, string) {
+		c, err := net.Dial("tcp", link.Address())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		buffer := make([]byte, 3)
+		if _, err := io.ReadFull(c, buffer); err != nil {
+			t.Fatal(err)
+		}
+		return c, string(buffer)
+	}
+	before, text := ask()
+	if text != "old" {
+		t.Errorf("before: %s", text)
+	}
+	link.Retarget(answer("new"))
+	if _, text := ask(); text != "new" {
+		t.Errorf("after: %s", text)
+	}
+	if _, err := before.Read(make([]byte, 1)); err == nil {
+		t.Error("the old connection is still open")
 	}
 }

@@ -39,6 +39,7 @@ type cluster struct {
 	startControllers       func() (*harness.Process, error)
 	store                  *harness.Store   // what the helium-apiserver uses
 	shim, helium           *harness.Process // shim is nil if the store isn't the cluster's own
+	agent                  *harness.Process // nil but with failover
 	apiPort, heliumPort    int
 	// How others reach the two: host:port of themselves, or of a link.
 	apiWay, heliumWay string
@@ -107,12 +108,21 @@ func startCluster(env *harness.Env, name string, store *harness.Store, oneIdenti
 	c.startControllers = func() (*harness.Process, error) {
 		return c.start("kube-controller-manager", "controllers",
 			"--kubeconfig="+manager, "--authentication-kubeconfig="+manager, "--authorization-kubeconfig="+manager,
-			"--controllers=namespace-controller,garbage-collector-controller,serviceaccount-controller,resourcequota-controller",
+			"--controllers="+strings.Join(controllers(), ","),
 			fmt.Sprint("--use-service-account-credentials=", !oneIdentity), "--service-account-private-key-file="+private, "--root-ca-file="+c.ca.File,
 			"--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0",
 		)
 	}
 	return c, nil
+}
+
+// controllers are those of kube-controller-manager that the tests need.
+func controllers() []string {
+	all := []string{"namespace-controller", "garbage-collector-controller", "serviceaccount-controller", "resourcequota-controller"}
+	if failing() {
+		all = append(all, "deployment-controller", "replicaset-controller")
+	}
+	return all
 }
 
 // start starts a binary with a log named after the cluster.

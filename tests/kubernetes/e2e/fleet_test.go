@@ -22,6 +22,8 @@ import (
 var (
 	clusters []*cluster
 	database *harness.Postgres
+	// hostEndpoint is the store below all three kube-apiservers.
+	hostEndpoint string
 )
 
 var (
@@ -58,6 +60,7 @@ func runAll(m *testing.M) (code int, err error) {
 	if linked() {
 		expected = faultsExpected
 	}
+	defer stopFailover()
 	complaints := append(env.Complaints("-helium", expected...), env.Complaints("-shim", expected[1:]...)...)
 	if len(complaints) > 0 {
 		return 1, fmt.Errorf("our servers logged what no test expects:\n%s", strings.Join(complaints, "\n"))
@@ -83,6 +86,7 @@ func startFleet(env *harness.Env) error {
 	if err != nil {
 		return err
 	}
+	hostEndpoint = hostStore.Endpoint
 	for i := 1; i <= 3; i++ {
 		c, err := startCluster(env, fmt.Sprintf("cluster%d", i), hostStore, i == 3)
 		if err != nil {
@@ -115,6 +119,9 @@ func startFleet(env *harness.Env) error {
 		return err
 	}
 	progress("a helium-apiserver and its store serve each of them")
+	if failing() {
+		return startFailover(env, databaseURL, progress)
+	}
 	if err := inParallel(clusters, func(c *cluster) error { return c.register(builtin...) }); err != nil {
 		return err
 	}

@@ -14,10 +14,16 @@ const (
 	toHelium    = "kube-apiserver to helium-apiserver"
 	toStore     = "helium-apiserver to kine-shim"
 	toDatabase  = "kine-shim to PostgreSQL"
+	toOwn       = "agent to kube-apiserver"
+	toFleet     = "agent to helium-apiserver"
 )
 
 // linked says that the ways can be cut: each is a [harness.Link] then.
-func linked() bool { return os.Getenv("E2E_LINKS") == "1" }
+func linked() bool { return os.Getenv("E2E_LINKS") == "1" || failing() }
+
+// failing says that the clusters have what failover takes: agents, which
+// register what is shared, controllers that make pods, and stand-ins for nodes.
+func failing() bool { return os.Getenv("E2E_FAILOVER") == "1" }
 
 // way returns the address by which a target, host:port, is to be reached.
 func (c *cluster) way(name, target string) (string, error) {

@@ -31,6 +31,8 @@ type Work struct {
 	Object string
 	Fence  bool
 	Pause  time.Duration
+	// Tell takes what it says; nil is [Say].
+	Tell func(Line)
 
 	objects dynamic.ResourceInterface
 }
@@ -49,6 +51,9 @@ func NewWork(config *rest.Config, w Work) (*Work, error) {
 		return nil, err
 	}
 	festivals := schema.GroupVersionResource{Group: "innsmouth.example.com", Version: "v1", Resource: "festivals"}
+	if w.Tell == nil {
+		w.Tell = Say
+	}
 	w.objects = client.Resource(festivals).Namespace("default")
 	return &w, nil
 }
@@ -56,7 +61,7 @@ func NewWork(config *rest.Config, w Work) (*Work, error) {
 // Lead works until the context ends, in the term of a token.
 func (w *Work) Lead(ctx context.Context, token int64) {
 	if token == 0 {
-		Say(Line{Identity: w.Identity, Event: Wrote, Outcome: Refused, Message: "the lease has no fencing token"})
+		w.Tell(Line{Identity: w.Identity, Event: Wrote, Outcome: Refused, Message: "the lease has no fencing token"})
 		return
 	}
 	for ctx.Err() == nil {
@@ -79,7 +84,7 @@ func (w *Work) write(token int64) {
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
 	if err != nil {
 		line.Outcome, line.Message = Refused, err.Error()
-		Say(line)
+		w.Tell(line)
 		return
 	}
 	tries := new(atomic.Int32)
@@ -97,7 +102,7 @@ func (w *Work) write(token int64) {
 	default: // a gateway's 5xx says nothing about what is behind it, nor does the last answer of several
 		line.Outcome, line.Message = Unknown, err.Error()
 	}
-	Say(line)
+	w.Tell(line)
 }
 
 // countTries counts the requests that client-go makes of one: it tries again by
