@@ -136,8 +136,7 @@ func (c *cluster) startAgent() error {
 		"--cluster-name=" + c.name, "--kubeconfig=" + ownConfig, "--control-plane-kubeconfig=" + fleetConfig,
 		"--service=helium-system/helium-apiserver:" + port, "--ca-file=" + c.servingCA.File,
 		"--leader-elect=false", "--probe-address=" + harness.Loopback(probe),
-		"--state-dir=" + filepath.Join(c.dir, "agent-state"),
-	}})
+	}, Environ: []string{"HELIUM_AGENT_STATE_DIR=" + filepath.Join(c.dir, "agent-state")}})
 	return err
 }
 

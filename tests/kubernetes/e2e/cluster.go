@@ -203,6 +203,19 @@ func kubectl(kubeconfig, stdin string, args ...string) (string, error) {
 	return out.String(), nil
 }
 
+// kubectlWithWarnings returns what kubectl prints on both of its outputs.
+func kubectlWithWarnings(kubeconfig string, args ...string) (string, error) {
+	path, err := harness.Component("kubectl")
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command(path, append([]string{"--kubeconfig", kubeconfig, "--request-timeout=30s"}, args...)...).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out), err
+}
+
 // startHelium starts the cluster's shim and API server on the common database.
 // A store that is given is used instead of the shim.
 func (c *cluster) startHelium(database string, store *harness.Store) (err error) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"testing"
 	"time"
 
@@ -20,9 +19,6 @@ func failoverOnly(t *testing.T) {
 		t.Skip("the clusters need agents and nodes: E2E_FAILOVER=1")
 	}
 }
-
-// agentsExpected is what agents warn of while things break, and rightly.
-var agentsExpected = []*regexp.Regexp{regexp.MustCompile(`.`)}
 
 // Two groups, one of each mode, with a member in each of three clusters and real
 // payloads, whose pods write to shared objects. Whatever happens, a strict group's payload is never in

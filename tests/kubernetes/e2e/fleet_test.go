@@ -62,6 +62,8 @@ func runAll(m *testing.M) (code int, err error) {
 	}
 	defer stopFailover()
 	complaints := append(env.Complaints("-helium", expected...), env.Complaints("-shim", expected[1:]...)...)
+	// Agents warn of everything that tests break; they may not panic.
+	complaints = append(complaints, env.Complaints("-agent", regexp.MustCompile(`^\S+ +(WARN|ERROR) `))...)
 	if len(complaints) > 0 {
 		return 1, fmt.Errorf("our servers logged what no test expects:\n%s", strings.Join(complaints, "\n"))
 	}
