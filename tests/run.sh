@@ -14,7 +14,7 @@ root=$(dirname "$tests")
 export CGO_ENABLED=0 # none of the tests needs a C compiler
 
 if [ -z "${HELIUM_SERVERS:-}" ]; then
-	(cd "$root" && cargo build -p kine-shim -p helium-apiserver)
+	(cd "$root" && cargo build -p kine-shim -p helium-apiserver -p helium-controllers -p helium-cli)
 fi
 
 run() { # run MODULE TIMEOUT PACKAGE…
@@ -36,7 +36,7 @@ run_etcd() {
 }
 
 run_kubernetes() {
-	run kubernetes 30m ./e2e
+	run kubernetes 30m ./...
 	# With the stores exchanged: ours below the kube-apiservers, a real etcd below helium-apiserver.
 	(cd "$tests/kubernetes" && E2E_STORE=etcd E2E_HOST_STORE=shim \
 		go test -count=1 -timeout 20m -run 'Written|Concurrent|Namespace|Owner' ./e2e)
@@ -44,6 +44,8 @@ run_kubernetes() {
 	# 200 of HELIUM_TEST_FULL=1 half an hour.
 	"$tests/build.sh" programs
 	(cd "$tests/kubernetes" && E2E_LINKS=1 go test -count=1 -timeout 60m -run OneLeaderWhateverHappens ./e2e)
+	# Failover, with agents and nodes: the scenarios, and 40 faults in five minutes; the 500 of HELIUM_TEST_FULL=1 take an hour.
+	(cd "$tests/kubernetes" && E2E_FAILOVER=1 go test -count=1 -timeout 120m -run Failover ./e2e)
 }
 
 for name in "${@:-all}"; do

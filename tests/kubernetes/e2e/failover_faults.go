@@ -223,19 +223,21 @@ func (r *trial) recreate() trouble {
 			_, err := kubectl(c.direct, "", "delete", "multicluster", callsign, "-n", "default", "--wait=false", "--ignore-not-found")
 			return err
 		})
-	}, end: func() error {
-		return persist([]*cluster{c}, startBound, func(c *cluster) error {
-			// While it is being deleted it can't be made again.
-			out, err := kubectl(c.direct, "", "get", "multicluster", callsign, "-n", "default", "--ignore-not-found", "-o", "name")
-			if err != nil {
-				return err
-			}
-			if strings.TrimSpace(out) != "" {
-				return fmt.Errorf("%s is still there", strings.TrimSpace(out))
-			}
-			return r.say(c, callsign)
-		})
-	}}
+	}, end: func() error { return r.recreated(c, callsign) }}
+}
+
+// recreated makes a MultiCluster again once it is gone.
+func (r *trial) recreated(c *cluster, callsign string) error {
+	return persist([]*cluster{c}, startBound, func(c *cluster) error {
+		out, err := kubectl(c.direct, "", "get", "multicluster", callsign, "-n", "default", "--ignore-not-found", "-o", "name")
+		if err != nil {
+			return err
+		}
+		if strings.TrimSpace(out) != "" {
+			return fmt.Errorf("%s is still there", strings.TrimSpace(out))
+		}
+		return r.say(c, callsign)
+	})
 }
 
 func (r *trial) edit() trouble {
