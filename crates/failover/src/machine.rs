@@ -21,12 +21,28 @@
 //! | Isolated | could not renew in time, or has lost the lease | nothing until all is gone; then acknowledges | the payload is deleted |
 
 mod action;
+mod alarm;
+mod cluster;
+mod handover;
+mod order;
+mod record;
 mod state;
+mod step;
+mod store;
+mod term;
+mod turn;
 mod view;
 
 pub use action::{Action, ClusterDone, Next, StoreDone};
 pub use state::{Reason, State, Transition};
 pub use view::{Candidate, Footprint, GroupView, Own, Phase};
+
+use alarm::Alarm;
+use cluster::{Cluster, Refusal};
+use handover::Handover;
+use record::Record;
+use store::Store;
+use term::Held;
 
 use crate::lease::{LeaseView, Term};
 use crate::names::{ClusterName, Token};
@@ -38,27 +54,65 @@ pub struct Machine {
     me: ClusterName,
     state: State,
     reason: Reason,
+    /// `None`: never read. `Some(None)`: there is none. The same for the group.
     own: Option<Option<Own>>,
     group: Option<Option<GroupView>>,
-    lease: Option<Option<LeaseView>>,
+    record: Record,
+    /// The term that is lived or being ended: there in every state but Standby and Candidate.
+    held: Option<Held>,
+    /// Every term of this member up to this one is over, and its payload gone.
+    over: Option<Token>,
+    /// Nothing that is known here keeps it from leading.
+    eligible: bool,
+    store: Store,
+    cluster: Cluster,
+    refusal: Refusal,
+    handover: Handover,
+    /// No claim before this moment (F5).
+    not_yet: Option<Boot>,
+    unconfirmed: Vec<Term>,
     transitions: Vec<Transition>,
 }
 
 impl Machine {
     /// A member, with what is left of an earlier life. Until it is told otherwise it has read nothing.
+    ///
+    /// A term whose last acknowledged renewal is known ([`Footprint::sent`]) goes on until its deadline, and beyond it if a
+    /// renewal is acknowledged. Without that nobody knows whether it is over, so it is stopped.
     #[must_use]
     pub fn new(me: ClusterName, footprint: Option<Footprint>) -> Self {
-        let (state, reason) = match footprint {
+        let known = |left: &Footprint| left.sent.is_some() && left.phase != Phase::Stopping;
+        let (state, reason) = match &footprint {
             None => (State::Standby, Reason::Fresh),
-            Some(_) => (State::Isolated, Reason::Restarted),
+            Some(left) if !known(left) => (State::Isolated, Reason::Restarted),
+            Some(left) if left.phase == Phase::Running => (State::Leading, Reason::Resumed),
+            Some(_) => (State::Starting, Reason::Resumed),
         };
+        let mut record = Record::default();
+        let held = footprint.as_ref().map(|left| {
+            record.doubt();
+            let ends = (state == State::Isolated).then_some(reason);
+            Held {
+                ends,
+                ..Held::left(left)
+            }
+        });
         Self {
             me,
             state,
             reason,
             own: None,
             group: None,
-            lease: None,
+            record,
+            held,
+            over: None,
+            eligible: false,
+            store: Store::default(),
+            cluster: Cluster::default(),
+            refusal: Refusal::default(),
+            handover: Handover::default(),
+            not_yet: None,
+            unconfirmed: Vec::new(),
             transitions: Vec::new(),
         }
     }
@@ -70,23 +124,34 @@ impl Machine {
 
     /// The group; `None`: there is none.
     pub fn see_group(&mut self, _now: Boot, group: Option<GroupView>) {
+        if let Some(entry) = group.as_ref().and_then(|group| group.member(&self.me)) {
+            // What an earlier life has acknowledged stays true, and stays said.
+            self.over = self.over.max(entry.stopped);
+        }
         self.group = Some(group);
     }
 
     /// The lease, as a watch or a list has it: it may be old; `None`: there is none.
-    pub fn see_lease(&mut self, _now: Boot, lease: Option<LeaseView>) {
-        self.lease = Some(lease);
+    pub fn see_lease(&mut self, now: Boot, lease: Option<LeaseView>) {
+        if self.record.seen(now, lease) {
+            self.store.news();
+        }
     }
 
-    /// The store's answer to the open request, which was sent at `sent`: the time must have been taken *before* the sending (F2).
-    pub fn done_store(&mut self, _now: Boot, _sent: Boot, _done: StoreDone) {}
-
-    /// The open job in the own cluster ended so. A job that was replaced by a `Stop` gives no answer.
-    pub fn done_cluster(&mut self, _now: Boot, _done: ClusterDone) {}
-
     /// What to do now, and when to ask again at the latest. May be asked at any time.
-    pub fn next(&mut self, _now: Boot) -> Next {
-        Next::default()
+    pub fn next(&mut self, now: Boot) -> Next {
+        let mut alarm = Alarm::new(now);
+        self.settle(&mut alarm);
+        let job = self.job(&mut alarm);
+        let request = self.request(&mut alarm);
+        Next {
+            actions: job.into_iter().chain(request).collect(),
+            wake: alarm.wake(),
+        }
+    }
+
+    fn group_seen(&self) -> Option<&GroupView> {
+        self.group.as_ref()?.as_ref()
     }
 
     /// Who.
@@ -110,55 +175,70 @@ impl Machine {
     /// Token of the term that is lived or being ended.
     #[must_use]
     pub fn token(&self) -> Option<Token> {
-        None
+        self.held.as_ref().map(|held| held.token)
     }
 
-    /// When stopping begins unless another renewal is acknowledged. Only in Elected, Starting, Leading and Draining.
+    /// When stopping begins unless another renewal is acknowledged. In Elected, Starting, Leading and Draining.
     #[must_use]
     pub fn deadline(&self) -> Option<Boot> {
-        None
+        let held = self.held.as_ref()?;
+        (self.state != State::Isolated)
+            .then(|| held.deadline())
+            .flatten()
     }
 
-    /// Send time of the last acknowledged renewal of the present term: what the state file keeps for [`Footprint::sent`].
+    /// Send time of the last acknowledged write of the present term: what the state file keeps, with the token, for [`Footprint::sent`].
     #[must_use]
     pub fn sent(&self) -> Option<Boot> {
-        None
+        self.held.as_ref()?.sent
     }
 
     /// `ready` of its entry: it may lead, and nothing that it knows of prevents it.
     #[must_use]
     pub fn ready(&self) -> bool {
-        false
+        self.eligible && self.state != State::Isolated
     }
 
-    /// `standsFor` of its entry.
+    /// `standsFor` of its entry: the token of the term that it would succeed at once.
     #[must_use]
     pub fn stands_for(&self) -> Option<Token> {
-        None
+        let able = self.state == State::Candidate && self.eligible && self.not_yet.is_none();
+        let paused = self.group_seen()?.paused;
+        let view = self.record.known()??;
+        let holder = view.holder.as_ref()?;
+        let asked = view.preferred.as_ref() == Some(&self.me) && holder.cluster != self.me;
+        (able && !paused && asked).then_some(holder.token)
     }
 
     /// `stopped` of its entry. Complete only after the group was seen: an entry is not written before that.
     #[must_use]
     pub fn stopped(&self) -> Option<Token> {
-        None
+        self.over
     }
 
     /// Payload that is known to be applied in the present term.
     #[must_use]
     pub fn applied(&self) -> Option<&str> {
-        None
+        self.held.as_ref()?.applied.as_deref()
     }
 
-    /// Earlier terms of the present lease that nobody has confirmed to be over.
+    /// Earlier terms of the present lease that nobody has confirmed to be over, while this member has a term. In Elected, those of them
+    /// that are waited for: strict ones, and in strict mode all.
     #[must_use]
     pub fn unconfirmed(&self) -> &[Term] {
-        &[]
+        &self.unconfirmed
     }
 
-    /// Whether nothing of this member is left: no payload, no term, no open request. A finalizer may go, and the machine.
+    /// Whether nothing of this member is left: no payload, no term, no open request, and no record that names it. A finalizer may
+    /// go, and the machine.
     #[must_use]
     pub fn at_rest(&self) -> bool {
         self.state == State::Standby
+            && self.held.is_none()
+            && self.store.is_idle()
+            && self.cluster.is_idle()
+            && self.record.known().is_some()
+            && self.record.names(&self.me).is_none()
     }
 
     /// Changes of state since the last call, the oldest first.

@@ -88,10 +88,12 @@ pub struct Footprint {
     pub timing: Timing,
     /// Its mode.
     pub mode: Mode,
+    /// Whether its payload has a switch.
+    pub dead_man: DeadManSwitch,
     /// Identifies the payload that was applied.
     pub payload: String,
     /// How far it had come.
     pub phase: Phase,
-    /// When the last acknowledged renewal was sent, if that is known and of this boot of the machine.
+    /// When the last acknowledged renewal of *this* term was sent, if that is known and of this boot of the machine.
     pub sent: Option<Boot>,
 }
