@@ -39,6 +39,7 @@ pub struct Access {
 pub(crate) struct Connection {
     client: kube::Client,
     server: String,
+    namespace: String,
     authorities: Vec<Vec<u8>>,
 }
 
@@ -170,11 +171,13 @@ impl Connection {
             .map_err(|error| unusable(&error))?;
         config.connect_timeout = Some(CONNECT_WITHIN);
         let server = config.cluster_url.to_string();
+        let namespace = config.default_namespace.clone();
         let authorities = config.root_cert.clone().unwrap_or_default();
         let client = kube::Client::try_from(config).map_err(|error| unusable(&error))?;
         Ok(Self {
             client,
             server: server.trim_end_matches('/').to_owned(),
+            namespace,
             authorities,
         })
     }
@@ -187,6 +190,11 @@ impl Connection {
     /// The server's URL.
     pub(crate) fn server(&self) -> &str {
         &self.server
+    }
+
+    /// The context's namespace, or `default`.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// The authorities that the kubeconfig gives for the server, in DER.

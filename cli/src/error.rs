@@ -274,6 +274,59 @@ pub enum Error {
         /// Who.
         cluster: String,
     },
+    /// There is no such failover group.
+    #[error("there is no failover group {group}")]
+    NoGroup {
+        /// Which.
+        group: String,
+    },
+    /// A cluster has no MultiCluster in a group.
+    #[error("{cluster} is no member of failover group {group}: {}", match members.as_slice() {
+        [] => "nobody is".to_owned(),
+        members => members.join(", ") + " are",
+    })]
+    NoGroupMember {
+        /// Which group.
+        group: String,
+        /// Who.
+        cluster: String,
+        /// Who is.
+        members: Vec<String>,
+    },
+    /// A member can't lead.
+    #[error("{cluster} can't lead failover group {group}: {}", if why.is_empty() { "it isn't ready" } else { why })]
+    MemberNotReady {
+        /// Which group.
+        group: String,
+        /// Who.
+        cluster: String,
+        /// What it says of that.
+        why: String,
+    },
+    /// In a group that is paused nobody begins.
+    #[error("failover group {group} is paused")]
+    GroupPaused {
+        /// Which.
+        group: String,
+    },
+    /// A cluster that was to lead doesn't.
+    #[error("{cluster} doesn't lead failover group {group} after {seconds} s: {standing}")]
+    NotLeading {
+        /// Which group.
+        group: String,
+        /// Who.
+        cluster: String,
+        /// How long was waited.
+        seconds: u64,
+        /// How it stands.
+        standing: String,
+    },
+    /// What may make two clusters lead needs a person's word.
+    #[error("nothing was done to failover group {group}")]
+    ForceNeeded {
+        /// Which.
+        group: String,
+    },
     /// The log couldn't be set up.
     #[error("setting up the log")]
     Log(#[from] logging::Error),
@@ -329,6 +382,12 @@ impl Error {
             Self::Taken { .. } => "H024",
             Self::NoMember { .. } => "H039",
             Self::NoServer { .. } | Self::NoAuthority => "H040",
+            Self::NoGroup { .. } => "H041",
+            Self::NoGroupMember { .. } => "H042",
+            Self::MemberNotReady { .. } => "H043",
+            Self::GroupPaused { .. } => "H044",
+            Self::NotLeading { .. } => "H045",
+            Self::ForceNeeded { .. } => "H046",
         }
     }
 
@@ -450,6 +509,23 @@ impl Error {
                 "Its servers may run without --members-prefix on kine-shim, or on another store: helium doctor there, and close its way to the database \
                  (--database-url). The Member of {cluster} stays revoked."
             ),
+            Self::NoGroup { .. } => {
+                "helium failover status shows all groups; a group is named by its callsign in its namespace (-n). The first MultiCluster of a callsign makes it."
+                    .to_owned()
+            }
+            Self::NoGroupMember { cluster, .. } => format!(
+                "Apply a MultiCluster of this callsign in {cluster}, in the same namespace; if there is one, its agent isn't running: kubectl describe multicluster there."
+            ),
+            Self::MemberNotReady { cluster, .. } => {
+                format!("Set ready: true on the MultiCluster in {cluster}, and look at its conditions there: kubectl describe multicluster.")
+            }
+            Self::GroupPaused { group } => format!("First: helium failover resume {group}."),
+            Self::NotLeading { group, .. } => format!(
+                "helium failover status {group} shows where it stands. A hand-over that took too long was called off: nothing is left of it; --wait gives it more time."
+            ),
+            Self::ForceNeeded { .. } => {
+                "Where the above is made sure, run it again with --force.".to_owned()
+            }
             Self::Log(_) => "Correct --log-filter or RUST_LOG.".to_owned(),
         }
     }

@@ -3,7 +3,7 @@
 //! `helium up` runs a whole fleet in one process: one kine-shim on SQLite (or any endpoint), and
 //! one API server for each named cluster, with certificates and kubeconfigs. `helium leases` shows who
 //! leads what in any fleet. `init`, `token`, `join`, `members`, `leave` and `revoke` say which clusters
-//! belong to one. `helium doctor` names what is wrong in a cluster.
+//! belong to one. `helium doctor` names what is wrong in a cluster. `helium failover` shows which payload runs where, and moves it.
 //!
 //! Rules: standard output is data or what to type next, standard error is talk. Every error has a
 //! code with a page in `docs/errors/`, and says what is wrong and what to do. Exit codes: 0 done,
@@ -12,6 +12,7 @@
 mod connection;
 mod doctor;
 mod error;
+mod failover;
 mod files;
 mod fleet;
 mod leases;
@@ -27,9 +28,11 @@ use helium_telemetry::{Chain, logging};
 pub use connection::{Access, Clock, Refusal};
 pub use error::{Error, JoinRefusal, Result};
 pub use options::{
-    Cluster, Clusters, Command, DoctorOptions, InitOptions, JoinOptions, LeasesOptions,
-    LeaveOptions, MembersOptions, Names, Options, OutputFormat, RevokeOptions, ServiceAccountUser,
-    Token, TokenCommand, TokenCreateOptions, TokenDeleteOptions, TokenListOptions, UpOptions,
+    Cluster, Clusters, Command, DoctorOptions, FailoverCommand, FailoverGroupOptions,
+    FailoverHistoryOptions, FailoverStatusOptions, GroupArgument, HandoverOptions, InitOptions,
+    JoinOptions, LeasesOptions, LeaveOptions, MembersOptions, Names, Options, OutputFormat,
+    RevokeOptions, ServiceAccountUser, TakeOptions, Token, TokenCommand, TokenCreateOptions,
+    TokenDeleteOptions, TokenListOptions, UpOptions,
 };
 pub use up::{ClusterReport, Fleet, Report, start};
 
@@ -70,5 +73,6 @@ fn run(options: Options) -> Result<ExitCode> {
         Command::Leave(options) => done(runtime.block_on(fleet::leave(options))),
         Command::Revoke(options) => done(runtime.block_on(fleet::revoke(options))),
         Command::Doctor(options) => runtime.block_on(doctor::run(options)),
+        Command::Failover(command) => done(runtime.block_on(failover::run(command))),
     }
 }

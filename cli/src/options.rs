@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+mod failover;
 mod fleet;
 
 use clap::error::ErrorKind;
@@ -12,6 +13,10 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use helium_telemetry::logging::Format;
 
 use crate::connection::Access;
+pub use failover::{
+    FailoverCommand, FailoverGroupOptions, FailoverHistoryOptions, FailoverStatusOptions,
+    GroupArgument, HandoverOptions, TakeOptions,
+};
 pub use fleet::{
     DoctorOptions, InitOptions, JoinOptions, LeaveOptions, MembersOptions, Names, RevokeOptions,
     ServiceAccountUser, Token, TokenCommand, TokenCreateOptions, TokenDeleteOptions,
@@ -61,6 +66,9 @@ pub enum Command {
     Revoke(RevokeOptions),
     /// Examine Helium in one cluster: what is wrong, why, and what to do.
     Doctor(DoctorOptions),
+    /// Which payload runs where, and moving it.
+    #[command(subcommand)]
+    Failover(FailoverCommand),
 }
 
 /// Arguments of `helium leases`.
