@@ -1,12 +1,15 @@
-// Command judge judges the history of elections that a run has kept, again, and
-// writes its report and picture beside it:
+// Command judge judges the history of elections or failovers that a run has
+// kept, again, and writes its report and picture beside it:
 //
 //	judge election-200-faults.json
+//	judge failover-500-faults.json
 //
 // It ends with status 1 if a rule was broken.
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -32,24 +35,44 @@ func main() {
 }
 
 func run(path string) (broken bool, err error) {
-	file, err := os.Open(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return false, err
 	}
-	defer file.Close()
-	h, err := history.Read(file)
-	if err != nil {
+	// A history of failovers has groups, one of elections has runs.
+	var kind struct {
+		Groups json.RawMessage `json:"groups"`
+	}
+	if err := json.Unmarshal(text, &kind); err != nil {
 		return false, fmt.Errorf("%s: %w", path, err)
 	}
 	base := strings.TrimSuffix(path, ".json")
 	picture := filepath.Base(base) + ".svg"
-	if err := write(base+".md", func(w io.Writer) error { return history.Report(w, h, picture) }); err != nil {
+	var found []history.Finding
+	var report, draw func(io.Writer) error
+	if kind.Groups != nil {
+		f, err := history.ReadFailover(bytes.NewReader(text))
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", path, err)
+		}
+		found = history.JudgeFailover(f)
+		report = func(w io.Writer) error { return history.FailoverReport(w, f, picture) }
+		draw = func(w io.Writer) error { return history.FailoverTimeline(w, f) }
+	} else {
+		h, err := history.Read(bytes.NewReader(text))
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", path, err)
+		}
+		found = history.Judge(h)
+		report = func(w io.Writer) error { return history.Report(w, h, picture) }
+		draw = func(w io.Writer) error { return history.Timeline(w, h) }
+	}
+	if err := write(base+".md", report); err != nil {
 		return false, err
 	}
-	if err := write(base+".svg", func(w io.Writer) error { return history.Timeline(w, h) }); err != nil {
+	if err := write(base+".svg", draw); err != nil {
 		return false, err
 	}
-	found := history.Judge(h)
 	for _, finding := range found {
 		fmt.Println(finding)
 	}
