@@ -1,14 +1,10 @@
 //! Three clusters, their store, and an agent in each.
 
-use std::path::Path;
-use std::process::Command;
-
-use helium_testkit::wait_for;
+use helium_testkit::{Etcd, wait_for};
 use tempfile::TempDir;
 
 use crate::agent::{self, Agent, Credential};
 use crate::cluster::{Cluster, START};
-use helium_testkit::{Process, component, free_port};
 
 /// All that runs.
 pub(crate) struct World {
@@ -23,52 +19,6 @@ pub(crate) struct World {
     pub(crate) store: Etcd,
     _hosts_store: Etcd,
     dir: TempDir,
-}
-
-/// A real etcd that can be killed and started again.
-pub(crate) struct Etcd {
-    process: Process,
-    command: Box<dyn Fn() -> Process + Send + Sync>,
-    port: u16,
-}
-
-impl Etcd {
-    fn start(dir: &Path, name: &str) -> Self {
-        let (port, peer_port) = (free_port(), free_port());
-        let (dir, name) = (dir.to_owned(), name.to_owned());
-        let command = move || {
-            let client = format!("http://127.0.0.1:{port}");
-            let peer = format!("http://127.0.0.1:{peer_port}");
-            let mut command = Command::new(component("etcd"));
-            command
-                .arg("--data-dir")
-                .arg(dir.join(&name))
-                .args(["--listen-client-urls", &client])
-                .args(["--advertise-client-urls", &client])
-                .args(["--listen-peer-urls", &peer])
-                .args(["--initial-advertise-peer-urls", &peer])
-                .args(["--initial-cluster", &format!("default={peer}")])
-                .args(["--unsafe-no-fsync", "--log-level", "error"]);
-            Process::start(command, dir.join(format!("{name}.log")))
-        };
-        Self {
-            process: command(),
-            command: Box::new(command),
-            port,
-        }
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
-    pub(crate) fn kill(&mut self) {
-        self.process.kill();
-    }
-
-    pub(crate) fn resume(&mut self) {
-        self.process = (self.command)();
-    }
 }
 
 impl World {

@@ -85,6 +85,13 @@ pub fn inject(template: &mut Value, context: &SwitchContext) -> Result<(), Switc
         .and_then(Value::as_u64)
         .unwrap_or(budget);
     spec.insert("terminationGracePeriodSeconds".to_owned(), json!(seconds));
+    // What the cluster's own admission makes of none; a token must be somebody's.
+    let account_name = match spec.get("serviceAccount") {
+        Some(Value::String(name)) if !name.is_empty() => name.clone(),
+        _ => "default".to_owned(),
+    };
+    spec.entry("serviceAccountName")
+        .or_insert(Value::String(account_name));
     for container in containers_mut(spec, "containers") {
         guard(container, seconds.max(1), context.port);
     }
