@@ -48,7 +48,7 @@ mod wire;
 
 pub use apply::{Applied, ApplyOutcome, TermContext};
 pub use document::{DocumentProblem, Payload, PayloadError};
-pub use footprint::{Footprints, Phase, Record};
+pub use footprint::{Footprints, Record};
 pub use object::{ObjectName, Owner, Place};
 pub use readiness::{Condition, ObjectReadiness, Readiness};
 pub use site::{ForgetOutcome, Site, SiteOptions, Watchdog};

@@ -12,11 +12,12 @@ mod send;
 use std::time::Duration;
 
 use helium_failover::kind::{DeadManSwitch, Mode};
+use helium_failover::machine::Phase;
 use helium_failover::{Boot, GroupName, Timing, Token};
 use tokio_util::sync::CancellationToken;
 
 use super::document::Payload;
-use super::footprint::{Phase, Put, Record, Stored};
+use super::footprint::{Put, Record, Stored};
 use super::object::{Owner, Place, Whose, whose};
 use super::order::{holds_others, step};
 use super::site::{Inner, Site};
@@ -255,8 +256,8 @@ impl Job<'_> {
     fn settled(&self, put: Put) -> Result<Stored, Halt> {
         match put {
             Put::Done(stored) => {
-                self.turn.remember(Some(stored.clone()));
-                Ok(stored)
+                self.turn.remember(Some(Stored::clone(&stored)));
+                Ok(*stored)
             }
             Put::Replaced(by) => Err(Halt::Replaced(by)),
             Put::Failed(failure) => Err(Halt::Failed(failure)),

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use helium_failover::kind::{DeadManSwitch, Mode, payload_label};
-use helium_failover::machine::Footprint;
+use helium_failover::machine::{Footprint, Phase};
 use helium_failover::{Boot, GroupName, Timing, Token};
 use http::Method;
 use serde::{Deserialize, Serialize};
@@ -22,17 +22,6 @@ pub(super) const LABEL: &str = "helium.dev/failover-footprint";
 const KEY: &str = "footprint.json";
 /// Others write ConfigMaps too: labels, for example.
 const ATTEMPTS: usize = 8;
-
-/// How far a term has come in its own cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Phase {
-    /// Objects are being applied: there may be writes on their way.
-    Starting,
-    /// All of them were applied, and every write was answered.
-    Running,
-    /// They are being deleted. No way leads back.
-    Stopping,
-}
 
 /// A footprint's content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +76,8 @@ impl Record {
             },
             mode: self.mode,
             payload: self.payload.clone(),
-            stopping: self.phase == Phase::Stopping,
+            dead_man: self.dead_man,
+            phase: self.phase,
             sent,
         }
     }
@@ -114,7 +104,7 @@ pub struct Footprints {
 #[derive(Debug)]
 pub(super) enum Put {
     /// It stands there.
-    Done(Stored),
+    Done(Box<Stored>),
     /// Another agent's id stands there.
     Replaced(String),
     /// Neither is known.
@@ -264,14 +254,14 @@ impl Store {
             if let Some(stored) = &current
                 && stored.record == record
             {
-                return Put::Done(stored.clone());
+                return Put::Done(Box::new(stored.clone()));
             }
             let done = match &current {
                 Some(before) => self.replace(before, record, limit).await,
                 None => self.create(record, limit).await,
             };
             match done {
-                Ok(stored) => return Put::Done(stored),
+                Ok(stored) => return Put::Done(Box::new(stored)),
                 // Written by somebody, or perhaps by us: what stands there decides.
                 Err(refused) if is_undecided(&refused) => {
                     last = Some(self.failure("writing", &name(group), &refused));

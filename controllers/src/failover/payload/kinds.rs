@@ -36,8 +36,11 @@ pub(super) enum Resolved {
 /// The kinds of a cluster, as far as anybody asked for them.
 #[derive(Debug, Default)]
 pub(super) struct Kinds {
-    versions: Mutex<HashMap<(String, String), Arc<Vec<Kind>>>>,
+    versions: Mutex<HashMap<GroupVersion, Arc<Vec<Kind>>>>,
 }
+
+/// An API group, and a version of it.
+type GroupVersion = (String, String);
 
 impl Kinds {
     /// The resource of a kind. What is remembered is believed; what isn't is asked for.

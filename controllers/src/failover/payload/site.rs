@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use helium_failover::kind::{GROUP_LABEL, payload_label};
+use helium_failover::machine::Phase;
 use helium_failover::{Boot, ClusterName, GroupName, Token};
 use kube::Client;
 use parking_lot::Mutex;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use uuid::Uuid;
 
-use super::footprint::{Footprints, Phase, Record, Store};
+use super::footprint::{Footprints, Record, Store};
 use super::kinds::{Kinds, served};
 use super::object::{Place, text};
 use super::trouble::{Asker, Failure, FailureReason};

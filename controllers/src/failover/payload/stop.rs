@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use helium_failover::kind::Mode;
+use helium_failover::machine::Phase;
 use helium_failover::{Boot, GroupName, Token};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::apply::{finalizers, pods_shelves};
-use super::footprint::{Phase, Put, Record, Stored};
+use super::footprint::{Put, Record};
 use super::object::{ObjectName, Place, Whose, text, whose};
 use super::order::{holds_others, step};
 use super::site::{Inner, Shelf, Site, Standing, WIDTH, shelves};
@@ -195,10 +196,10 @@ impl Job<'_> {
             )
             .await;
         match put {
-            Put::Done(Stored { record, .. }) if record.token > token => Ok(None),
+            Put::Done(stored) if stored.record.token > token => Ok(None),
             Put::Done(stored) => {
                 let record = stored.record.clone();
-                self.turn.remember(Some(stored));
+                self.turn.remember(Some(*stored));
                 Ok(Some(record))
             }
             Put::Replaced(by) => Err(StopOutcome::Replaced { by }),

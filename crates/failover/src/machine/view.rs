@@ -3,6 +3,7 @@
 use crate::kind::{DeadManSwitch, Mode};
 use crate::names::{ClusterName, Token};
 use crate::timing::{Boot, Timing};
+use serde::{Deserialize, Serialize};
 
 /// What the member's own object says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +70,7 @@ impl GroupView {
 }
 
 /// How far an earlier life of the agent had come with its payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Phase {
     /// Written down, and maybe applied in part.
     Starting,
