@@ -21,6 +21,8 @@ pub(super) struct Record {
     unsure: bool,
     /// The last holder before this record, if this one has none.
     former: Option<ClusterName>,
+    /// Whether any record had a holder.
+    had_holder: bool,
     /// The longest duration that a record of the present term named: by which its holder may live.
     longest: Duration,
     /// When unconfirmed terms were first seen to be that.
@@ -73,6 +75,7 @@ impl Record {
             .map(|holder| (holder.cluster.clone(), holder.token));
         let after = lease.as_ref().and_then(|view| view.holder.as_ref());
         if after.is_some() {
+            self.had_holder = true;
             self.former = None;
         } else if let Some((cluster, _)) = &before {
             self.former = Some(cluster.clone());
@@ -130,6 +133,11 @@ impl Record {
     /// Who gave the lease up, if it is free and this machine saw that.
     pub(super) fn former(&self) -> Option<&ClusterName> {
         self.former.as_ref()
+    }
+
+    /// Whether this machine has ever seen a holder.
+    pub(super) fn had_holder(&self) -> bool {
+        self.had_holder
     }
 
     fn view(&self) -> Option<&LeaseView> {

@@ -6,7 +6,6 @@ use super::Reason;
 use super::order::place;
 use super::record::Record;
 use super::view::GroupView;
-use crate::kind::Mode;
 use crate::lease::Term;
 use crate::names::{ClusterName, Token};
 use crate::timing::Boot;
@@ -124,26 +123,23 @@ pub(super) fn turn(
     {
         return turn(now, Reason::Forced, unconfirmed);
     }
-    if given_up.is_none()
-        && let Some((cluster, token)) = last
-    {
-        // Deleted, or emptied by hand: its holder may live on until its record would have run out.
-        let term = Term {
-            cluster: cluster.clone(),
-            token: *token,
-            mode: Mode::Strict,
-            dead_man: None,
-        };
-        if !is_over(&term, me, group, record, now) {
-            unconfirmed.retain(|one| one.cluster != *cluster);
+    if given_up.is_none() && (last.is_some() || record.had_holder()) {
+        // Deleted, or emptied by hand: a holder may live on until its record would have run out, even one that the group, as it was
+        // seen last, doesn't name yet.
+        if let Some((cluster, token)) = last {
             let term = Term {
+                cluster: cluster.clone(),
+                token: *token,
                 mode: group.mode,
-                ..term
+                dead_man: None,
             };
-            unconfirmed.push(term);
-            let out = record.since() + group.timing.lease;
-            return turn(out + steps(Some(cluster)), Reason::Expired, unconfirmed);
+            if !is_over(&term, me, group, record, now) {
+                unconfirmed.retain(|one| one.cluster != *cluster);
+                unconfirmed.push(term);
+            }
         }
+        let out = record.since() + group.timing.lease;
+        return turn(out + steps(former), Reason::Expired, unconfirmed);
     }
     match lease.and_then(|view| view.preferred.as_ref()) {
         Some(kept) if kept == me => turn(now, Reason::HandedOver, unconfirmed),
