@@ -44,7 +44,7 @@ pub use queue::HomeObjects;
 
 use crate::cache::{Cache, DecodeError, Decoder, WindowLimits};
 use crate::config::Config;
-use crate::storage::{self, Alongside, Beside, Deletion, Record, Store, codec};
+use crate::storage::{self, Alongside, Beside, Record, Store, Written, codec};
 use queue::{Full, Pending, Queue};
 
 /// How long a write waits for the cluster's return to be known.
@@ -245,15 +245,15 @@ impl Shared {
     ) -> storage::Result<Option<i64>> {
         let value = self.record(namespace, Timestamp::now());
         let along = Alongside {
-            beside: Some(Beside::Put(self.store.keys().returns(), value)),
+            besides: vec![Beside::Put(self.store.keys().returns(), value)],
             ..Alongside::default()
         };
         match self.store.delete_with(key, revision, &along).await? {
-            Deletion::Done { revision } => {
+            Written::Done { revision } => {
                 tracing::info!(namespace, "the cluster is back in a namespace");
                 Ok(Some(revision))
             }
-            Deletion::Conflict { .. } | Deletion::Fenced { .. } => Ok(None),
+            Written::Conflict { .. } | Written::Fenced { .. } | Written::Moved { .. } => Ok(None),
         }
     }
 }

@@ -12,7 +12,8 @@
 //! - **R3** "Not found" is said of a resource only when the definitions have been confirmed to be fresh.
 //! - **R4** Every write carries the name of the cluster that it came through, as the server knows it (of a holder that was
 //!   picked, the candidate's); what clients say of it is ignored.
-//! - **R5** Acquiring a lease and its fencing token are one transaction, and so are a fenced write and the look at its lease.
+//! - **R5** Acquiring a lease and its fencing token are one transaction, and so are a fenced write and the look at its lease, and
+//!   a term of a failover group and what the group says of it.
 //! - **R6** Whatever the store does, the answer is a `Status`: 503 when nothing happened, 504 when that isn't known.
 //!
 //! What it will not do: authorise, limit, or time requests out (the server half does), apply server-side, or merge
@@ -66,6 +67,7 @@ use crate::definitions::builtin::{
 };
 use crate::definitions::{Catalog, Controller, LastKnown, Resource};
 use crate::departures::{Cascade, Departures, KindsSource};
+use crate::failover::Setback;
 use crate::guard::Guard;
 use crate::members::cleanup::Cleanup;
 use crate::members::{Members, identity};
@@ -102,6 +104,7 @@ pub struct Registry {
     members: Members,
     event_expiry: Expiry,
     lease_durations: DurationLimits,
+    setback: Arc<Setback>,
     catalog: ArcSwap<Catalog>,
     live: ArcSwap<LiveSet>,
     generation: AtomicU64,
@@ -130,6 +133,7 @@ impl Registry {
             members: Members::new(config),
             event_expiry: Expiry::after(config.rules.event_ttl),
             lease_durations: config.rules.lease_durations,
+            setback: Arc::default(),
             catalog: ArcSwap::default(),
             live: ArcSwap::default(),
             generation: AtomicU64::new(0),
@@ -180,6 +184,7 @@ impl Registry {
         );
         registry.tasks.spawn(cascade.run(shutdown.clone()));
         registry.coordinate(&shutdown);
+        registry.follow_setbacks();
         let interval = config.store.compaction_interval;
         registry
             .tasks

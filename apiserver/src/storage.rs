@@ -6,7 +6,7 @@
 //!
 //! Invariants:
 //! - **St1** A write is one transaction with a compare on its key's `mod_revision`; no object is ever put
-//!   blindly. What belongs to it ([`Alongside`]: a lease's term) is in the same transaction.
+//!   blindly. What belongs to it ([`Alongside`]: a lease's term, the record of a group) is in the same transaction.
 //! - **St2** A write whose outcome is unknown (the connection broke) is resolved by sending the same
 //!   compare again and looking at what is there, never assumed. What stays unknown is reported as
 //!   [`Error::Unavailable`] with `outcome_known == false`, or as [`Error::Overtaken`] if the key has changed since.
@@ -15,8 +15,7 @@
 //! - **St4** Nothing here blocks start: a store that is down is an error per call, and every call tries
 //!   again.
 //!
-//! What it will not do: cache (see [`crate::cache`]), interpret values, or write more than one object
-//! in a transaction.
+//! What it will not do: cache (see [`crate::cache`]), or interpret values.
 
 pub mod codec;
 mod compactor;
@@ -25,6 +24,7 @@ mod error;
 mod expiry;
 mod keys;
 mod kv;
+mod outcome;
 mod watch;
 
 use std::sync::Arc;
@@ -34,7 +34,8 @@ pub use compactor::run as run_compactor;
 pub use error::{Error, Refusal, Result};
 pub use expiry::Expiry;
 pub use keys::{Keyspace, Prefix};
-pub use kv::{Alongside, Beside, Deletion, Page, Record, Written};
+pub use kv::{Alongside, Beside, Page, Record};
+pub use outcome::Written;
 pub use watch::{Change, Update, WatchStream};
 
 use crate::config::StoreConfig;

@@ -68,7 +68,7 @@ pub(crate) async fn remove_stored(
     match decision {
         Deletion::Remove => {
             let outcome = store.delete_with(key, record.revision, along).await?;
-            Ok(!matches!(outcome, storage::Deletion::Fenced { .. }))
+            Ok(!matches!(outcome, storage::Written::Fenced { .. }))
         }
         Deletion::Mark(object) => {
             let value = codec::encode(&object);

@@ -14,19 +14,10 @@ use helium_apimachinery::meta::Object;
 use helium_apimachinery::names;
 use helium_failover::GroupName;
 use helium_failover::kind::GROUP_LABEL;
-use helium_failover::lease::UNCONFIRMED;
+use helium_failover::lease::{STRATEGY, UNCONFIRMED, terms};
 use serde_json::Value;
 
-use super::{Gone, STRATEGY, group_of};
-
-/// Why a write isn't taken.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    /// It makes no sense, whoever writes it.
-    Invalid(ErrorList),
-    /// It isn't this cluster's to write.
-    Forbidden(String),
-}
+use super::{Gone, Refusal, group_of};
 
 /// Completes a written lease of a group (its strategy) and says what is wrong with it. `origin` is the cluster that the write comes
 /// through. Other leases are fine.
@@ -106,13 +97,12 @@ pub(crate) fn refuse_deletion(lease: &Object, gone: Gone<'_>) -> Option<String> 
     let unconfirmed = lease
         .get_path(&["metadata", "annotations", UNCONFIRMED])
         .and_then(Value::as_str)?;
-    let waits = unconfirmed
-        .split(',')
-        .filter_map(|term| term.trim().split_once('='))
-        .find(|(cluster, _)| !gone(cluster))?;
+    let waits = terms(unconfirmed)
+        .into_iter()
+        .find(|term| !gone(&term.cluster.0))?;
     Some(format!(
-        "the term of cluster {:?} at token {} isn't known to be over, which the lease remembers: delete it when it is",
-        waits.0, waits.1
+        "the term of cluster \"{}\" at token {} isn't known to be over, which the lease remembers: delete it when it is",
+        waits.cluster, waits.token
     ))
 }
 

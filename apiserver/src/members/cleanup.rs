@@ -2,7 +2,7 @@
 //!
 //! A member that is deleted keeps its finalizer until everything that is only its own is settled: its objects of
 //! per-cluster kinds (their finalizers notwithstanding: nobody is left to heed them), its entries in the status of
-//! definitions, its heartbeat, its departures from namespaces. What all clusters share stays.
+//! definitions and of failover groups, its heartbeat, its departures from namespaces. What all clusters share stays.
 //!
 //! Every server does this, whichever notices: the cluster that leaves, or any other one when that is gone for good. It is made
 //! of conditional writes, each of which may be done by anybody and again, so a server that stops in the middle leaves
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use helium_apimachinery::meta::Object;
 use helium_apimachinery::metadata_rules;
+use helium_failover::kind::FAILOVER_GROUPS;
 use helium_telemetry::Chain;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -24,6 +25,7 @@ use crate::cache::{Cache, Entry};
 use crate::definitions::SharingScope;
 use crate::definitions::builtin::{DEFINITIONS, HELIUM_GROUP, LEASE_GROUP};
 use crate::departures::KindsSource;
+use crate::failover;
 use crate::storage::{Alongside, Beside, Prefix, Record, Result, Store, codec};
 
 /// Records that are read at once.
@@ -97,6 +99,7 @@ impl Cleanup {
             found += self.delete_all(&prefix, |_| true).await?;
         }
         found += self.forget_in(&definitions, cluster).await?;
+        found += self.forget_in_groups(cluster).await?;
         found += self.delete_heartbeat(cluster).await?;
         let departed = format!("/{cluster}");
         let departures = self.store.keys().departures();
@@ -203,6 +206,31 @@ impl Cleanup {
         Ok(found)
     }
 
+    /// Removes the cluster's entry from the status of failover groups; tells how many had one. Who leads stays: that is the
+    /// lease's to say.
+    async fn forget_in_groups(&self, cluster: &str) -> Result<usize> {
+        let mut found = 0;
+        let keys = self.store.keys();
+        let prefix = keys.resource(HELIUM_GROUP, FAILOVER_GROUPS, None);
+        let mut portions = Portions::of(&self.store, &prefix);
+        while let Some(records) = portions.next().await? {
+            for record in records {
+                let (Ok(mut group), Ok(key)) =
+                    (codec::decode(&record), std::str::from_utf8(&record.key))
+                else {
+                    continue;
+                };
+                failover::complete(&mut group, record.revision);
+                if failover::forget(&mut group, cluster) {
+                    found += 1;
+                    let value = codec::encode(&group);
+                    self.store.update(key, record.revision, value).await?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Deletes the lease that the cluster renewed, with its term.
     async fn delete_heartbeat(&self, cluster: &str) -> Result<usize> {
         let name = heartbeat::name(cluster);
@@ -213,7 +241,7 @@ impl Cleanup {
             return Ok(0);
         };
         let along = Alongside {
-            beside: Some(Beside::Delete(keys.term(heartbeat::NAMESPACE, &name))),
+            besides: vec![Beside::Delete(keys.term(heartbeat::NAMESPACE, &name))],
             ..Alongside::default()
         };
         self.store

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::call::{Answer, Call};
 use super::error;
+use super::failover::Write;
 use super::fence::Fence;
 use crate::definitions::{self, Special};
 use crate::members;
@@ -92,14 +93,16 @@ impl Call<'_> {
         self.come_back().await?;
         let value = self.live.encode(&self.view.to_storage(object.clone()));
         let along = self.alongside(fence, self.term_change(None, Some(object)));
-        match self
-            .registry
-            .store
-            .create_with(&self.key(&relative), value, &along)
-            .await?
-        {
+        let key = self.key(&relative);
+        let put = Write {
+            key: &key,
+            expected: 0,
+            value: Some(value),
+        };
+        match self.commit(None, Some(object), along, put).await? {
             Written::Done { revision } => Ok(Ok(Some(revision))),
             Written::Fenced { guard } => Err(self.fenced(object.name(), fence, guard.as_ref())),
+            Written::Moved { .. } => Err(self.fenced(object.name(), None, None)),
             Written::Conflict { current } => Ok(Err(
                 current.and_then(|record| self.live.decode(&record).ok())
             )),
@@ -202,7 +205,7 @@ impl Call<'_> {
                 }
             }
             Special::Lease => {
-                self.admit_group_lease(object, old)?;
+                errors.append(self.admit_group_lease(object, old)?);
                 errors.append(lease::validate(object));
                 self.check_heartbeat(object.name())?;
                 match self.registry.lease_durations.apply(object, old) {
@@ -224,7 +227,8 @@ impl Call<'_> {
             Special::JoinToken => {
                 errors.append(members::tokens::check(object, old, Timestamp::now()));
             }
-            Special::None | Special::ControlPlane | Special::FailoverGroup => {}
+            Special::FailoverGroup => errors.append(self.admit_group(object, old)?),
+            Special::None | Special::ControlPlane => {}
         }
         if errors.is_empty() {
             return Ok(());

@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use super::call::{Answer, Call};
 use super::collection::Freshness;
 use super::error;
+use super::failover::Write;
 use super::render::{self, Item, ListMeta};
-use crate::storage::{Deletion, Record, Written};
+use crate::storage::{Record, Written};
 
 /// How often a deletion is decided again because somebody else changed the object.
 const ATTEMPTS: usize = 64;
@@ -138,10 +139,16 @@ impl Call<'_> {
             metadata_rules::Deletion::Remove => {
                 let change = self.term_change(Some(&stored), None);
                 let along = self.alongside(fence.as_ref(), change);
-                match store.delete_with(key, record.revision, &along).await? {
-                    Deletion::Done { .. } => Ok(Ok(Outcome::Removed(stored))),
-                    Deletion::Conflict { current } => Ok(Err(current)),
-                    Deletion::Fenced { guard } => Err(fenced(guard)),
+                let delete = Write {
+                    key,
+                    expected: record.revision,
+                    value: None,
+                };
+                match self.commit(Some(&stored), None, along, delete).await? {
+                    Written::Done { .. } => Ok(Ok(Outcome::Removed(stored))),
+                    Written::Conflict { current } => Ok(Err(current)),
+                    Written::Fenced { guard } => Err(fenced(guard)),
+                    Written::Moved { .. } => Err(fenced(None)),
                 }
             }
             metadata_rules::Deletion::Mark(marked) if options.dry_run => {
@@ -161,6 +168,7 @@ impl Call<'_> {
                     }
                     Written::Conflict { current } => Ok(Err(current)),
                     Written::Fenced { guard } => Err(fenced(guard)),
+                    Written::Moved { .. } => Err(fenced(None)),
                 }
             }
         }

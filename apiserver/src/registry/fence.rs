@@ -92,9 +92,10 @@ impl Call<'_> {
             .then(|| self.registry.event_expiry.clone());
         Alongside {
             guard,
-            beside,
+            besides: beside.into_iter().collect(),
             unmoved: self.members_unmoved(),
             expiry,
+            ..Alongside::default()
         }
     }
 

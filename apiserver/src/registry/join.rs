@@ -74,7 +74,7 @@ impl Registry {
         let mut member = self.new_member(members, request, &roster)?;
         let along = Alongside {
             guard: Some((token_key.clone(), token_revision)),
-            beside: Some(Beside::Put(token_key, tokens.encode(&used))),
+            besides: vec![Beside::Put(token_key, tokens.encode(&used))],
             unmoved: Some((members.cache.prefix().key(""), roster.revision())),
             ..Alongside::default()
         };
@@ -96,7 +96,7 @@ impl Registry {
                 let why = join::name_taken(&request.cluster);
                 Err(Status::conflict(&resource, &request.cluster, why))
             }
-            Written::Fenced { .. } => Ok(None),
+            Written::Fenced { .. } | Written::Moved { .. } => Ok(None),
         }
     }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::term;
 use crate::cache::{Cache, DecodeError, Decoder, Entry};
 use crate::definitions::{Resource, SharingScope, Special, builtin};
+use crate::failover;
 use crate::request_info::Verb;
 use crate::storage::{Record, codec};
 
@@ -223,6 +224,9 @@ impl Decoder for Reader {
         object.set_gvk(&self.definition.gvk(&version.name));
         if self.special == Special::Lease {
             term::complete(&mut object, record.revision);
+        }
+        if self.special == Special::FailoverGroup {
+            failover::complete(&mut object, record.revision);
         }
         // What a definition may contain is checked when it is written.
         if !self.special.is_definition() {

@@ -12,9 +12,10 @@ use http::{StatusCode, header};
 
 use super::call::{Answer, Call};
 use super::create::{ORIGIN, set_annotation};
+use super::failover::Write;
 use super::fence::Fence;
 use crate::definitions::Special;
-use crate::storage::{Deletion, Record, Written};
+use crate::storage::{Record, Written};
 
 /// How often an update is computed again because somebody else was faster.
 const ATTEMPTS: usize = 64;
@@ -215,7 +216,6 @@ impl Call<'_> {
         dry_run: bool,
     ) -> Result<std::result::Result<Object, Option<Record>>> {
         let key = self.key(&self.relative_key());
-        let store = &self.registry.store;
         let (mut object, revision) = match next {
             Next::Same(object, fence) => {
                 self.check_fence(&self.name, fence.as_ref()).await?;
@@ -230,8 +230,13 @@ impl Call<'_> {
                 let value = self.live.encode(&self.view.to_storage(object.clone()));
                 let change = self.term_change(Some(&from.stored), Some(&object));
                 let along = self.alongside(fence.as_ref(), change);
-                match store
-                    .update_with(&key, from.revision, value, &along)
+                let put = Write {
+                    key: &key,
+                    expected: from.revision,
+                    value: Some(value),
+                };
+                match self
+                    .commit(Some(&from.stored), Some(&object), along, put)
                     .await?
                 {
                     Written::Done { revision } => (object, revision),
@@ -239,17 +244,24 @@ impl Call<'_> {
                     Written::Fenced { guard } => {
                         return Err(self.fenced(&self.name, fence.as_ref(), guard.as_ref()));
                     }
+                    Written::Moved { .. } => return Err(self.fenced(&self.name, None, None)),
                 }
             }
             Next::Remove(object, fence) => {
                 let change = self.term_change(Some(&from.stored), None);
                 let along = self.alongside(fence.as_ref(), change);
-                match store.delete_with(&key, from.revision, &along).await? {
-                    Deletion::Done { revision } => (object, revision),
-                    Deletion::Conflict { current } => return Ok(Err(current)),
-                    Deletion::Fenced { guard } => {
+                let delete = Write {
+                    key: &key,
+                    expected: from.revision,
+                    value: None,
+                };
+                match self.commit(Some(&from.stored), None, along, delete).await? {
+                    Written::Done { revision } => (object, revision),
+                    Written::Conflict { current } => return Ok(Err(current)),
+                    Written::Fenced { guard } => {
                         return Err(self.fenced(&self.name, fence.as_ref(), guard.as_ref()));
                     }
+                    Written::Moved { .. } => return Err(self.fenced(&self.name, None, None)),
                 }
             }
         };

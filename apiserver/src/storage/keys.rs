@@ -3,7 +3,7 @@
 //! `<prefix>/<group>/<resource>/[<cluster>/][<namespace>/]<name>`: the cluster's segment is there for
 //! kinds that every cluster has its own objects of, the namespace's for namespaced kinds. Outside
 //! of it are `<prefix>/helium.dev/terms/<namespace>/<lease>`, written with leases, `<prefix>/helium.dev/departures/<namespace>/<cluster>` and
-//! `<prefix>/helium.dev/returns`, which say who has left a namespace, `<prefix>/health`, which is only read, and `compact_rev_key`, which
+//! `<prefix>/helium.dev/returns`, which say who has left a namespace, `<prefix>/helium.dev/incarnations/store`, which only the store writes, `<prefix>/health`, which is only read, and `compact_rev_key`, which
 //! every API server on one etcd shares by that very name.
 
 /// The key that API servers coordinate compaction through.
@@ -17,6 +17,9 @@ pub struct Keyspace {
 }
 
 impl Keyspace {
+    /// The key under [`Keyspace::incarnations`].
+    pub const INCARNATION: &'static str = "store";
+
     /// The keys under a prefix; slashes around it don't matter.
     #[must_use]
     pub fn new(prefix: &str) -> Self {
@@ -55,6 +58,13 @@ impl Keyspace {
     #[must_use]
     pub fn returns(&self) -> String {
         format!("{}/helium.dev/returns", self.root)
+    }
+
+    /// What the store itself tells of the times when it went back in time: one key, [`Keyspace::INCARNATION`], while that isn't long
+    /// ago. `helium.dev` has no resource `incarnations`.
+    #[must_use]
+    pub fn incarnations(&self) -> Prefix {
+        Prefix(format!("{}/helium.dev/incarnations/", self.root))
     }
 
     /// The key that health checks read. Nobody writes it.

@@ -11,6 +11,7 @@ use helium_etcd_proto::mvccpb;
 use tonic::transport::Channel;
 
 use super::error::{Error, Result};
+use super::outcome::{self, Answer, Found, Written};
 use super::{CALL_TIMEOUT, Expiry, Prefix, Store};
 
 /// A key's value as the store has it.
@@ -50,8 +51,11 @@ pub struct Page {
 pub struct Alongside {
     /// A key that must be at this revision, else nothing happens.
     pub guard: Option<(String, i64)>,
-    /// A key beside the object that is written with it.
-    pub beside: Option<Beside>,
+    /// Keys that must be at these revisions (0: absent), else nothing happens and what they have is told. They come after the
+    /// guard: what they are matters only to a write that may happen otherwise.
+    pub companions: Vec<(String, i64)>,
+    /// What else is written with it.
+    pub besides: Vec<Beside>,
     /// A prefix of which no key may have been written after this revision, else nothing happens.
     pub unmoved: Option<(String, i64)>,
     /// How long the object lives, if it doesn't stay. Of no meaning for a deletion.
@@ -74,47 +78,6 @@ impl Beside {
             Self::Delete(key) => delete(Bytes::copy_from_slice(key.as_bytes())),
         }
     }
-}
-
-/// Outcome of a conditional put.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Written {
-    /// Done, at this revision.
-    Done {
-        /// The object's new resourceVersion.
-        revision: i64,
-    },
-    /// The compare failed; what is there instead, if anything.
-    Conflict {
-        /// The current record.
-        current: Option<Record>,
-    },
-    /// The object is as expected, but the guard isn't, or not unmoved what should be; what the guard's key has, if
-    /// anything.
-    Fenced {
-        /// The guard's current record.
-        guard: Option<Record>,
-    },
-}
-
-/// Outcome of a conditional deletion.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Deletion {
-    /// Done, at this revision.
-    Done {
-        /// Revision of the deletion.
-        revision: i64,
-    },
-    /// The compare failed; what is there instead, if anything.
-    Conflict {
-        /// The current record.
-        current: Option<Record>,
-    },
-    /// The object is as expected, but the guard isn't; what the guard's key has instead, if anything.
-    Fenced {
-        /// The guard's current record.
-        guard: Option<Record>,
-    },
 }
 
 impl Store {
@@ -227,7 +190,7 @@ impl Store {
             let then = put(key.clone(), value.clone(), lease);
             self.txn_if(doing, &key, expected, then, along)
         };
-        let (answer, resent) = match &along.expiry {
+        let answer = match &along.expiry {
             None => attempt(0).await?,
             Some(expiry) => {
                 let lease = expiry.lease(self).await?;
@@ -241,11 +204,11 @@ impl Store {
                 }
             }
         };
-        written(doing, answer, resent, expected, &value)
+        outcome::written(doing, answer, expected, along, &value)
     }
 
     /// Deletes a key if it is at `expected`.
-    pub async fn delete(&self, key: &str, expected: i64) -> Result<Deletion> {
+    pub async fn delete(&self, key: &str, expected: i64) -> Result<Written> {
         self.delete_with(key, expected, &Alongside::default()).await
     }
 
@@ -255,16 +218,16 @@ impl Store {
         key: &str,
         expected: i64,
         along: &Alongside,
-    ) -> Result<Deletion> {
+    ) -> Result<Written> {
         let doing = "delete an object";
         let key = Bytes::copy_from_slice(key.as_bytes());
         let then = delete(key.clone());
-        let (answer, resent) = self.txn_if(doing, &key, expected, then, along).await?;
-        deleted(doing, answer, resent, expected)
+        let answer = self.txn_if(doing, &key, expected, then, along).await?;
+        outcome::deleted(doing, answer, expected, along)
     }
 
     /// One operation, and what goes with it, under a compare of the key's `mod_revision`; else a read of the key and of the
-    /// guard. Also tells whether it had to be sent again after an attempt with an unknown outcome.
+    /// others that it depends on.
     async fn txn_if(
         &self,
         doing: &'static str,
@@ -272,7 +235,7 @@ impl Store {
         expected: i64,
         then: request_op::Request,
         along: &Alongside,
-    ) -> Result<(Outcome, bool)> {
+    ) -> Result<Answer> {
         let mut request = pb::TxnRequest {
             compare: vec![compare(key.clone(), expected)],
             success: vec![operation(then)],
@@ -283,20 +246,29 @@ impl Store {
             request.compare.push(compare(guard.clone(), *revision));
             request.failure.push(operation(read(guard)));
         }
+        for (companion, revision) in &along.companions {
+            let companion = Bytes::copy_from_slice(companion.as_bytes());
+            request.compare.push(compare(companion.clone(), *revision));
+            request.failure.push(operation(read(companion)));
+        }
         if let Some((prefix, revision)) = &along.unmoved {
             request.compare.push(not_after(prefix, *revision));
         }
-        if let Some(beside) = &along.beside {
+        for beside in &along.besides {
             request.success.push(operation(beside.operation()));
         }
         let (response, resent) = self.txn(doing, request).await?;
-        let outcome = if response.succeeded {
-            Outcome::Done(header_revision(response.header.as_ref()))
+        let done = if response.succeeded {
+            Ok(header_revision(response.header.as_ref()))
         } else {
             let mut found = response.responses.into_iter().map(first_record);
-            Outcome::Failed(found.next().flatten(), found.next().flatten())
+            Err(Found {
+                current: found.next().flatten(),
+                guard: along.guard.as_ref().and_then(|_| found.next().flatten()),
+                companions: found.collect(),
+            })
         };
-        Ok((outcome, resent))
+        Ok(Answer { done, resent })
     }
 
     pub(super) async fn txn(
@@ -385,54 +357,6 @@ impl Store {
     }
 }
 
-enum Outcome {
-    Done(i64),
-    /// What the key and the guard have.
-    Failed(Option<Record>, Option<Record>),
-}
-
-/// What became of a put that expected the key at a revision. `resent` says that the answer to an earlier attempt was lost (St2): if
-/// the key is where it was, that attempt had no effect; if it has the very value, it had; else the value may have been there in between.
-fn written(
-    doing: &'static str,
-    answer: Outcome,
-    resent: bool,
-    expected: i64,
-    value: &Bytes,
-) -> Result<Written> {
-    match answer {
-        Outcome::Done(revision) => Ok(Written::Done { revision }),
-        Outcome::Failed(Some(current), _) if resent && current.value == *value => {
-            Ok(Written::Done {
-                revision: current.revision,
-            })
-        }
-        Outcome::Failed(current, guard) if is_at(current.as_ref(), expected) => {
-            Ok(Written::Fenced { guard })
-        }
-        Outcome::Failed(..) if resent => Err(Error::Overtaken { doing }),
-        Outcome::Failed(current, _) => Ok(Written::Conflict { current }),
-    }
-}
-
-/// What became of a deletion, likewise. What is gone after a lost answer may have gone by it or not, and what is there again is another
-/// object: whoever asked is told that the outcome is unknown, so that nobody deletes that one as well.
-fn deleted(doing: &'static str, answer: Outcome, resent: bool, expected: i64) -> Result<Deletion> {
-    match answer {
-        Outcome::Done(revision) => Ok(Deletion::Done { revision }),
-        Outcome::Failed(current, guard) if is_at(current.as_ref(), expected) => {
-            Ok(Deletion::Fenced { guard })
-        }
-        Outcome::Failed(..) if resent => Err(Error::Overtaken { doing }),
-        Outcome::Failed(current, _) => Ok(Deletion::Conflict { current }),
-    }
-}
-
-/// Whether a key is as it was expected to be.
-fn is_at(current: Option<&Record>, expected: i64) -> bool {
-    current.map_or(0, |record| record.revision) == expected
-}
-
 fn compare(key: Bytes, revision: i64) -> pb::Compare {
     pb::Compare {
         result: CompareResult::Equal.into(),
@@ -498,63 +422,5 @@ fn first_record(response: pb::ResponseOp) -> Option<Record> {
             range.kvs.into_iter().next().map(Record::from)
         }
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn failed(revision: i64, value: &'static str) -> Outcome {
-        let current = Record {
-            key: Bytes::from_static(b"/k"),
-            value: Bytes::from_static(value.as_bytes()),
-            revision,
-        };
-        Outcome::Failed(Some(current), None)
-    }
-
-    // A leader's write happened, its answer was lost, and its successor wrote before it was sent again: it was called refused.
-    #[test]
-    fn a_write_that_may_have_been_overwritten_is_neither_done_nor_refused() {
-        let value = Bytes::from_static(b"mine");
-        let after = |answer, resent| written("update an object", answer, resent, 7, &value);
-        assert!(matches!(
-            after(failed(9, "another's"), true),
-            Err(Error::Overtaken { .. })
-        ));
-        assert!(matches!(
-            after(Outcome::Failed(None, None), true),
-            Err(Error::Overtaken { .. })
-        ));
-        assert!(matches!(
-            after(failed(9, "mine"), true),
-            Ok(Written::Done { revision: 9 })
-        ));
-        assert!(matches!(
-            after(failed(7, "before"), true),
-            Ok(Written::Fenced { .. })
-        ));
-        assert!(matches!(
-            after(failed(9, "another's"), false),
-            Ok(Written::Conflict { .. })
-        ));
-    }
-
-    // The object was deleted, the answer was lost, and somebody had made another one before it was asked again: that went, too.
-    #[test]
-    fn a_deletion_whose_answer_was_lost_deletes_nothing_else() {
-        let after = |answer, resent| deleted("delete an object", answer, resent, 7);
-        for gone in [Outcome::Failed(None, None), failed(9, "another")] {
-            assert!(matches!(after(gone, true), Err(Error::Overtaken { .. })));
-        }
-        assert!(matches!(
-            after(failed(7, "before"), true),
-            Ok(Deletion::Fenced { .. })
-        ));
-        assert!(matches!(
-            after(failed(9, "another"), false),
-            Ok(Deletion::Conflict { .. })
-        ));
     }
 }

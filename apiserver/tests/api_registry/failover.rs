@@ -1,9 +1,71 @@
-//! Failover groups: what is served, and what of them only some may write.
+//! Failover groups: what is served, what is written with a term, and what only some may write.
+
+mod contention;
+mod records;
+mod rules;
+mod setbacks;
 
 use serde_json::{Value, json};
 
 use crate::store::TestStore;
-use crate::support::{DEFINITIONS, TestServer};
+use crate::support::{Client, DEFINITIONS, TestServer};
+
+pub(super) const GROUPS: &str = "/apis/helium.dev/v1/namespaces/default/failovergroups";
+pub(super) const GROUP: &str = "/apis/helium.dev/v1/namespaces/default/failovergroups/web";
+pub(super) const STATUS: &str = "/apis/helium.dev/v1/namespaces/default/failovergroups/web/status";
+pub(super) const LEASES: &str = "/apis/coordination.helium.dev/v1/namespaces/default/leases";
+pub(super) const LEASE: &str =
+    "/apis/coordination.helium.dev/v1/namespaces/default/leases/failover-web";
+
+/// The lease of the group `web`, as its holder writes it.
+pub(super) fn lease(holder: &str, transitions: i64, reason: &str) -> Value {
+    json!({
+        "apiVersion": "coordination.helium.dev/v1",
+        "kind": "Lease",
+        "metadata": {
+            "name": "failover-web",
+            "labels": {"helium.dev/failover-group": "web"},
+            "annotations": {
+                "helium.dev/failover-address": format!("{holder}.example"),
+                "helium.dev/failover-reason": reason,
+            },
+        },
+        "spec": {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": 15,
+            "leaseTransitions": transitions,
+        },
+    })
+}
+
+/// The token of a lease.
+pub(super) fn token(lease: &Value) -> i64 {
+    let text = &lease["metadata"]["annotations"]["helium.dev/fencing-token"];
+    text.as_str()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default()
+}
+
+/// Writes the lease over what is there.
+pub(super) async fn write(client: &Client, mut lease: Value) -> crate::support::Reply {
+    let current = client.get(LEASE).await;
+    if current.code == 404 {
+        return client.post(LEASES, &lease).await;
+    }
+    lease["metadata"]["resourceVersion"] = current.ok()["metadata"]["resourceVersion"].clone();
+    client.put(LEASE, &lease).await
+}
+
+/// Servers of clusters c1, c2 and so on.
+pub(super) async fn servers<const N: usize>(store: &TestStore) -> [TestServer; N] {
+    let mut servers = Vec::new();
+    for number in 1..=N {
+        servers.push(TestServer::start(store, &format!("c{number}")).await);
+    }
+    servers
+        .try_into()
+        .unwrap_or_else(|_| unreachable!("as many as were started"))
+}
 
 const MULTI_CLUSTERS: &str = "/apis/kube-vip.io/v1alpha1/namespaces/default/multiclusters";
 

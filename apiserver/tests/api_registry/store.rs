@@ -141,6 +141,28 @@ impl TestStore {
         response.header.map(|header| header.revision)
     }
 
+    /// Puts a key past every server; returns the revision.
+    pub(crate) async fn put(&self, key: &str, value: &str) -> i64 {
+        let request = pb::PutRequest {
+            key: Bytes::copy_from_slice(key.as_bytes()),
+            value: Bytes::copy_from_slice(value.as_bytes()),
+            ..pb::PutRequest::default()
+        };
+        let response = self.kv().await.expect("a connection").put(request).await;
+        let header = response.expect("an answer").into_inner().header;
+        header.expect("a header").revision
+    }
+
+    /// Deletes a key likewise.
+    pub(crate) async fn delete(&self, key: &str) {
+        let request = pb::DeleteRangeRequest {
+            key: Bytes::copy_from_slice(key.as_bytes()),
+            ..pb::DeleteRangeRequest::default()
+        };
+        let mut client = self.kv().await.expect("a connection");
+        client.delete_range(request).await.expect("an answer");
+    }
+
     /// Forgets all history before a revision.
     pub(crate) async fn compact(&self, revision: i64) {
         let request = pb::CompactionRequest {
