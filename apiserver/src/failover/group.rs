@@ -142,11 +142,8 @@ fn check_members(
         .keys()
         .chain(after.keys())
         .filter(|cluster| *cluster != origin && before.get(*cluster) != after.get(*cluster))
-        .find(|cluster| {
-            let same = says(before.get(*cluster)) == says(after.get(*cluster));
-            let removed = !after.contains_key(*cluster);
-            !same && !(removed && gone(cluster))
-        });
+        .filter(|cluster| says(before.get(*cluster)) != says(after.get(*cluster)))
+        .find(|cluster| after.contains_key(*cluster) || !gone(cluster));
     match foreign {
         None => Ok(()),
         Some(cluster) => Err(Refusal::Forbidden(format!(
