@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"math/rand"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -28,8 +29,6 @@ type trial struct {
 	faults []history.Fault
 	// specs are what each cluster's MultiCluster of a callsign says at present.
 	specs map[string]map[string]*multi
-	// standbys counts the servers that took the database over.
-	standbys int
 }
 
 // hardship is a way of breaking something, or of changing what is wanted.
@@ -101,8 +100,8 @@ func hardships() (all []hardship) {
 			return nil
 		}, func() error { return database.Restart() }}
 	})
-	add(1, "PostgreSQL dies and its standby takes over", 0, 0, func(r *trial) trouble {
-		return trouble{"all", "", r.failStoreOver, nothing}
+	add(1, "PostgreSQL dies and its standby takes over", 0, 0, func(*trial) trouble {
+		return trouble{"all", "", failStoreOver, nothing}
 	})
 	add(1, "a person changes ranks", 0, time.Second, (*trial).changeRanks)
 	add(1, "a person says ready: false, and true again", time.Second, 3*time.Second, (*trial).unready)
@@ -112,10 +111,13 @@ func hardships() (all []hardship) {
 	return all
 }
 
+// standbys counts the servers that took the database over.
+var standbys int
+
 // failStoreOver gives the database a standby, kills it, and lets the standby take its place.
-func (r *trial) failStoreOver() error {
-	r.standbys++
-	standby, err := database.StartStandby(clusters[0].env, fmt.Sprintf("standby-%d", r.standbys))
+func failStoreOver() error {
+	standbys++
+	standby, err := database.StartStandby(clusters[0].env, fmt.Sprintf("standby-%d", standbys))
 	if err != nil {
 		return err
 	}
@@ -370,6 +372,9 @@ func (r *trial) finish(title string) (*history.Failover, error) {
 		names[i] = "default/" + callsign
 	}
 	f := &history.Failover{Title: title, Seed: r.seed, Wall: r.wall, Began: r.began, Ended: trace.Now(), Calm: calm, Faults: r.faults, Groups: seer.groupsSeen(names)}
+	seer.mu.Lock()
+	f.Gaps = slices.Clone(seer.gaps)
+	seer.mu.Unlock()
 	for i := range f.Groups {
 		f.Groups[i].Workers = workersOf(f.Groups[i].Name)
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -42,15 +44,14 @@ const (
 // an observer's own kine-shim which no fault touches, and that of the three
 // kube-apiservers, which is one etcd: its revisions order what happens in all three.
 type witness struct {
-	fleet, hosts *clientv3.Client
+	fleet, hosts *side
 	stop         context.CancelFunc
 	watches      sync.WaitGroup
 
 	mu     sync.Mutex
 	groups map[string]*witnessed // by namespace/callsign
-	// Of both stores: the newest revision that was seen of each key.
-	lastFleet, lastHosts map[string]int64
-	broken               error
+	gaps   []history.Gap
+	broken error
 }
 
 // witnessed is what was seen of a group.
@@ -62,61 +63,117 @@ type witnessed struct {
 
 // startWitness watches from now on.
 func startWitness(fleet, hosts string) (*witness, error) {
-	w := &witness{groups: map[string]*witnessed{}, lastFleet: map[string]int64{}, lastHosts: map[string]int64{}}
+	w := &witness{groups: map[string]*witnessed{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	w.stop = cancel
-	begin := func(endpoint string, prefix string, take func(*clientv3.Event) error, last map[string]int64) (*clientv3.Client, error) {
-		client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, DialTimeout: 10 * time.Second, Logger: zap.NewNop()})
+	begin := func(side *side) error {
+		client, err := clientv3.New(clientv3.Config{Endpoints: []string{side.endpoint}, DialTimeout: 10 * time.Second, Logger: zap.NewNop()})
 		if err != nil {
-			return nil, err
+			return err
 		}
-		bounded, release := context.WithTimeout(ctx, 30*time.Second)
-		defer release()
-		// What is there already is read at a revision, and watched from the next.
-		now, err := client.Get(bounded, prefix, clientv3.WithPrefix())
+		side.client = client
+		next, err := w.read(ctx, side)
 		if err != nil {
 			client.Close()
-			return nil, fmt.Errorf("reading %s: %w", endpoint, err)
+			return err
 		}
-		w.mu.Lock()
-		for _, kv := range now.Kvs {
-			last[string(kv.Key)] = kv.ModRevision
-			w.note(take(&clientv3.Event{Type: clientv3.EventTypePut, Kv: kv}), string(kv.Key), kv.ModRevision)
-		}
-		w.mu.Unlock()
-		events := client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(now.Header.Revision+1))
-		w.watches.Go(func() {
-			for answer := range events {
-				w.mu.Lock()
-				w.note(answer.Err(), endpoint, 0)
-				for _, event := range answer.Events {
-					last[string(event.Kv.Key)] = event.Kv.ModRevision
-					w.note(take(event), string(event.Kv.Key), event.Kv.ModRevision)
-				}
-				w.mu.Unlock()
-			}
-		})
-		return client, nil
+		w.watches.Go(func() { w.watch(ctx, side, next) })
+		return nil
 	}
 	var err error
-	if w.hosts, err = begin(hosts, "/cluster", w.host, w.lastHosts); err != nil {
-		cancel()
-		return nil, err
+	w.hosts = &side{endpoint: hosts, prefix: "/cluster", take: w.host, last: map[string]int64{}}
+	w.fleet = &side{endpoint: fleet, prefix: "/helium/", take: w.shared, last: map[string]int64{}}
+	if err = begin(w.hosts); err == nil {
+		err = begin(w.fleet)
 	}
-	if w.fleet, err = begin(fleet, "/helium/", w.shared, w.lastFleet); err != nil {
+	if err != nil {
 		w.close()
 		return nil, err
 	}
 	return w, nil
 }
 
+// side is one of the two stores.
+type side struct {
+	endpoint, prefix string
+	take             func(*clientv3.Event) error
+	client           *clientv3.Client
+	last             map[string]int64 // the newest revision that was seen of each key; below 0 once it is gone
+}
+
+// read takes what is there, as far as it wasn't seen, and returns the revision behind it.
+func (w *witness) read(ctx context.Context, s *side) (next int64, err error) {
+	bounded, release := context.WithTimeout(ctx, 30*time.Second)
+	defer release()
+	now, err := s.client.Get(bounded, s.prefix, clientv3.WithPrefix())
+	if err != nil {
+		return 0, fmt.Errorf("reading %s: %w", s.endpoint, err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	slices.SortFunc(now.Kvs, func(a, b *mvccpb.KeyValue) int { return cmp.Compare(a.ModRevision, b.ModRevision) })
+	there := map[string]bool{}
+	for _, kv := range now.Kvs {
+		there[string(kv.Key)] = true
+		if s.last[string(kv.Key)] != kv.ModRevision {
+			w.event(s, &clientv3.Event{Type: clientv3.EventTypePut, Kv: kv})
+		}
+	}
+	for key, revision := range s.last {
+		if revision > 0 && !there[key] {
+			w.event(s, &clientv3.Event{Type: clientv3.EventTypeDelete, Kv: &mvccpb.KeyValue{Key: []byte(key), ModRevision: now.Header.Revision}})
+		}
+	}
+	return now.Header.Revision + 1, nil
+}
+
+// event takes one event.
+func (w *witness) event(s *side, event *clientv3.Event) {
+	s.last[string(event.Kv.Key)] = event.Kv.ModRevision
+	if event.Type != clientv3.EventTypePut {
+		s.last[string(event.Kv.Key)] = -event.Kv.ModRevision
+	}
+	w.note(s.take(event), string(event.Kv.Key), event.Kv.ModRevision)
+}
+
+// watch takes events from a revision on. Where the fleet's store refuses to go on, since its
+// database was failed over, what is there then is read, and the gap remembered.
+func (w *witness) watch(ctx context.Context, s *side, next int64) {
+	for ctx.Err() == nil {
+		for answer := range s.client.Watch(ctx, s.prefix, clientv3.WithPrefix(), clientv3.WithRev(next)) {
+			w.mu.Lock()
+			if err := answer.Err(); err != nil && (answer.CompactRevision == 0 || s != w.fleet) {
+				w.note(err, s.endpoint, next)
+			}
+			for _, event := range answer.Events {
+				w.event(s, event)
+				next = event.Kv.ModRevision + 1
+			}
+			w.mu.Unlock()
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		again, err := w.read(ctx, s)
+		if err != nil {
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
+		w.mu.Lock()
+		w.gaps = append(w.gaps, history.Gap{After: next - 1, Until: again - 1})
+		w.mu.Unlock()
+		next = again
+	}
+}
+
 func (w *witness) close() {
 	w.stop()
 	w.watches.Wait()
-	if w.fleet != nil {
-		w.fleet.Close()
+	for _, s := range []*side{w.fleet, w.hosts} {
+		if s.client != nil {
+			s.client.Close()
+		}
 	}
-	w.hosts.Close()
 }
 
 // note keeps the first error: behind a gap nothing can be judged.
@@ -284,7 +341,7 @@ func (w *witness) write(g *witnessed, revision int64, value []byte) error {
 func (w *witness) hostRevision() (int64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	now, err := w.hosts.Get(ctx, "/health")
+	now, err := w.hosts.client.Get(ctx, "/health")
 	if err != nil {
 		return 0, fmt.Errorf("the revision of the clusters' store: %w", err)
 	}
@@ -381,11 +438,7 @@ func (w *witness) complete(bound time.Duration) (calm int64, err error) {
 	return calm, harness.WaitFor("everything that was written is seen", bound, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
-		for _, side := range []struct {
-			client *clientv3.Client
-			prefix string
-			last   map[string]int64
-		}{{w.fleet, "/helium/", w.lastFleet}, {w.hosts, "/cluster", w.lastHosts}} {
+		for _, side := range []*side{w.fleet, w.hosts} {
 			now, err := side.client.Get(ctx, side.prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
 			if err != nil {
 				return err

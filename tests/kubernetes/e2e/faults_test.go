@@ -62,6 +62,9 @@ var faultsExpected = []*regexp.Regexp{
 	regexp.MustCompile(`head query failed, linearizable requests are unavailable until one succeeds`),
 	regexp.MustCompile(`slow statement`),
 	regexp.MustCompile(`outcome of an append is unknown, trying the same slot again`),
+	// A standby that takes over may lack what the last primary had acknowledged; it can't be asked.
+	regexp.MustCompile(`database was failed over or replaced, it may have lost what others have seen`),
+	regexp.MustCompile(`store continues at a new revision, everything older is compacted`),
 }
 
 // Four kinds of programs, a copy of each in each of three clusters, elect a

@@ -42,6 +42,20 @@ type Failover struct {
 	Calm   int64   `json:"calm"`
 	Groups []Group `json:"groups"`
 	Faults []Fault `json:"faults"`
+	// Gaps are revisions of the fleet's store of which only the last state was
+	// seen: after a failover of its database it refuses to tell more.
+	Gaps []Gap `json:"gaps,omitempty"`
+}
+
+// Gap is what lies behind a revision, up to another.
+type Gap struct {
+	After int64 `json:"after"`
+	Until int64 `json:"until"`
+}
+
+// unseen says whether a revision of the fleet's store may have passed unseen.
+func (f *Failover) unseen(revision int64) bool {
+	return slices.ContainsFunc(f.Gaps, func(g Gap) bool { return g.After < revision && revision <= g.Until })
 }
 
 // Group is what happened to one group.

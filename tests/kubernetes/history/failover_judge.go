@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"helium.dev/tests/kubernetes/trace"
 )
 
 // The rules of failover; [Failover] explains them.
@@ -35,11 +37,13 @@ func JudgeFailover(f *Failover) (found []Finding) {
 		judgeTerms(g.Terms, report)
 		judgeTakeovers(g, report)
 		judgeStops(g, report)
-		judgeRecord(g, report)
-		judgeTokens(g, report)
+		judgeRecord(g, f.unseen, report)
+		judgeTokens(g, f.unseen, report)
 		judgeWrites(g.Writes, g.Terms, report)
-		for k := range g.Workers {
-			judgeAnswers(&g.Workers[k], g.Writes, g.Terms, report)
+		for _, worker := range g.Workers {
+			// What passed unseen is no proof of anything.
+			worker.Lines = slices.DeleteFunc(slices.Clone(worker.Lines), func(l trace.Line) bool { return f.unseen(l.Revision) || f.unseen(l.Token) })
+			judgeAnswers(&worker, g.Writes, g.Terms, report)
 		}
 		if f.Calm != 0 {
 			judgeEnd(g, f.Calm, report)
@@ -197,7 +201,7 @@ func judgeStops(g *Group, report reporter) {
 }
 
 // judgeRecord compares the group with its lease at every revision of either.
-func judgeRecord(g *Group, report reporter) {
+func judgeRecord(g *Group, unseen func(int64) bool, report reporter) {
 	var lease, record int
 	current := func() (LeaseState, GroupState) {
 		var l LeaseState
@@ -225,7 +229,7 @@ func judgeRecord(g *Group, report reporter) {
 			record++
 		}
 		l, r := current()
-		if r.Deleted {
+		if r.Deleted || unseen(revision) {
 			continue // the next write of the lease makes it anew
 		}
 		holder, token := l.Holder, g.tokenAt(revision)
@@ -244,9 +248,12 @@ func judgeRecord(g *Group, report reporter) {
 }
 
 // judgeTokens looks for payloads that no term of their cluster explains.
-func judgeTokens(g *Group, report reporter) {
+func judgeTokens(g *Group, unseen func(int64) bool, report reporter) {
 	reported := map[string]bool{}
 	for _, life := range g.Lives {
+		if unseen(life.Token) {
+			continue
+		}
 		at := slices.IndexFunc(g.Terms, func(t Term) bool { return t.Token == life.Token })
 		holder := unknownHolder
 		if at >= 0 {

@@ -114,15 +114,23 @@ func TestJudgeOfFailoverFindsWhatMustNotBe(t *testing.T) {
 			g.Leases = slices.Insert(g.Leases, 2, LeaseState{Revision: 15, Stopped: 9, Host: 130})
 			g.Records = slices.Insert(g.Records, 3, GroupState{Revision: 15})
 		}), []string{NothingForged}},
-		"an end that nobody could check":           {Fast, group(func(g *Group) { g.States[1].Host = 0 }), []string{NothingUnseen}},
-		"a record one revision behind":             {Fast, group(func(g *Group) { g.Records[3].Revision = 21 }), []string{RecordIsLease}},
-		"a record with another's address":          {Fast, group(func(g *Group) { g.Records[3].Address = "1" }), []string{RecordIsLease}},
-		"a record with the last term's token":      {Fast, group(func(g *Group) { g.Records[3].Token = 10 }), []string{RecordIsLease}},
-		"a record of a lease that was given up":    {Fast, group(func(g *Group) { g.Leases = append(g.Leases, LeaseState{Revision: 30}); g.Lives = g.Lives[:2] }), []string{OneInTheEnd, RecordIsLease}},
-		"a payload with a token of another":        {Fast, group(func(g *Group) { g.Lives[2].Token, g.Lives[3].Token = 10, 10 }), []string{OneInTheEnd, TokenOfATerm}},
-		"a stale write":                            {Fast, group(func(g *Group) { g.Writes = append(g.Writes, Write{Revision: 25, Token: 10, Holder: "d-1", At: 1}) }), []string{FencesHold}},
-		"a refused write that happened":            {Fast, group(func(g *Group) { g.Workers[0].Lines[1].Outcome = trace.Refused }), []string{NothingHidden}},
-		"an acknowledged write that is missing":    {Fast, group(func(g *Group) { g.Writes = g.Writes[:1] }), []string{NothingLost}},
+		"an end that nobody could check":        {Fast, group(func(g *Group) { g.States[1].Host = 0 }), []string{NothingUnseen}},
+		"a record one revision behind":          {Fast, group(func(g *Group) { g.Records[3].Revision = 21 }), []string{RecordIsLease}},
+		"a record with another's address":       {Fast, group(func(g *Group) { g.Records[3].Address = "1" }), []string{RecordIsLease}},
+		"a record with the last term's token":   {Fast, group(func(g *Group) { g.Records[3].Token = 10 }), []string{RecordIsLease}},
+		"a record of a lease that was given up": {Fast, group(func(g *Group) { g.Leases = append(g.Leases, LeaseState{Revision: 30}); g.Lives = g.Lives[:2] }), []string{OneInTheEnd, RecordIsLease}},
+		"a payload with a token of another":     {Fast, group(func(g *Group) { g.Lives[2].Token, g.Lives[3].Token = 10, 10 }), []string{OneInTheEnd, TokenOfATerm}},
+		"a stale write":                         {Fast, group(func(g *Group) { g.Writes = append(g.Writes, Write{Revision: 25, Token: 10, Holder: "d-1", At: 1}) }), []string{FencesHold}},
+		"a refused write that happened":         {Fast, group(func(g *Group) { g.Workers[0].Lines[1].Outcome = trace.Refused }), []string{NothingHidden}},
+		"an acknowledged write that is missing": {Fast, group(func(g *Group) { g.Writes = g.Writes[:1] }), []string{NothingLost}},
+		"what passed unseen": {Fast, func(f *Failover) {
+			f.Gaps = []Gap{{After: 19, Until: 22}}
+			g := &f.Groups[0]
+			g.Records[3].Revision = 21
+			g.Terms = g.Terms[:1]
+			g.Writes[1].Token, g.Workers[1].Lines[1].Token = 10, 10
+			g.Workers[1].Lines = g.Workers[1].Lines[:1]
+		}, []string{OneInTheEnd}},
 		"a payload that is still there in the end": {Strict, func(f *Failover) { f.Calm = 110 }, []string{OneInTheEnd}},
 		"a leader without a payload":               {Strict, func(f *Failover) { f.Calm = 139 }, []string{OneInTheEnd}},
 	} {
