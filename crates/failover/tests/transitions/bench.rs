@@ -1,5 +1,5 @@
 //! A machine alone on a bench: its surroundings are told to it step by step.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs)]
+#![allow(unreachable_pub, missing_docs)]
 
 use std::time::Duration;
 
@@ -8,6 +8,9 @@ use helium_failover::lease::{Holder, LeaseView, Term};
 use helium_failover::machine::{
     Action, Candidate, ClusterDone, Footprint, GroupView, Machine, Own, Reason, State, StoreDone,
 };
+
+/// When a bench begins.
+pub const START: Boot = Boot(Duration::from_secs(1000));
 use helium_failover::{Boot, ClusterName, Timing, Token};
 
 /// T = 15 s, 5 s of which are for stopping: it begins 9.85 s after the last acknowledged sending.
@@ -84,7 +87,7 @@ impl Bench {
             asked: Vec::new(),
             wake: None,
             lease: None,
-            now: Boot(Duration::from_secs(1000)),
+            now: START,
             version: 100,
         };
         bench.see();
@@ -194,6 +197,11 @@ impl Bench {
 
     /// The open request was carried out: `cluster` holds the lease at `token` by it, with what the request said.
     pub fn wrote(&mut self, cluster: &str, token: i64) -> Action {
+        self.wrote_sent(cluster, token, self.now)
+    }
+
+    /// The same, with the time of its sending.
+    pub fn wrote_sent(&mut self, cluster: &str, token: i64, sent: Boot) -> Action {
         let ask = self.take(true);
         let mut view = self.view(Some((cluster, token)));
         match &ask {
@@ -228,7 +236,7 @@ impl Bench {
         }
         self.lease = Some(view.clone());
         self.machine
-            .done_store(self.now, self.now, StoreDone::Written(view));
+            .done_store(self.now, sent, StoreDone::Written(view));
         self.turn();
         ask
     }
@@ -247,6 +255,12 @@ impl Bench {
         self.machine.done_cluster(self.now, done);
         self.turn();
         job
+    }
+
+    /// An answer to a job that isn't open any more.
+    pub fn late(&mut self, done: ClusterDone) {
+        self.machine.done_cluster(self.now, done);
+        self.turn();
     }
 
     /// The changes of state since the last call.
