@@ -36,10 +36,6 @@ pub(crate) fn settings() -> watcher::Config {
 #[derive(Debug)]
 pub(crate) struct Follow<K> {
     what: &'static str,
-    /// Whether keys are names alone, or namespace and name.
-    namespaced: bool,
-    /// Whether the kind may not be served at all, which is no trouble.
-    optional: bool,
     state: Mutex<State<K>>,
     changed: Arc<Notify>,
 }
@@ -59,37 +55,12 @@ where
     pub(crate) fn new(what: &'static str, changed: Arc<Notify>) -> Self {
         Self {
             what,
-            namespaced: false,
-            optional: false,
             state: Mutex::new(State {
                 objects: Arc::default(),
                 synced: false,
                 connected: false,
             }),
             changed,
-        }
-    }
-
-    /// The same for a kind in many namespaces: objects go by `namespace/name`.
-    pub(crate) fn namespaced(what: &'static str, changed: Arc<Notify>) -> Self {
-        Self {
-            namespaced: true,
-            ..Self::new(what, changed)
-        }
-    }
-
-    /// The same for a kind that the server may not have, or not yet: that is waited for quietly.
-    pub(crate) fn optional(self) -> Self {
-        Self {
-            optional: true,
-            ..self
-        }
-    }
-
-    fn key(&self, object: &K) -> String {
-        match object.namespace() {
-            Some(namespace) if self.namespaced => format!("{namespace}/{}", object.name_any()),
-            _ => object.name_any(),
         }
     }
 
@@ -153,7 +124,7 @@ where
         match event {
             Event::Init => listed.clear(),
             Event::InitApply(object) => {
-                listed.insert(self.key(&object), Arc::new(object));
+                listed.insert(object.name_any(), Arc::new(object));
             }
             Event::InitDone => {
                 state.objects = Arc::new(std::mem::take(listed));
@@ -161,12 +132,11 @@ where
                 self.changed.notify_one();
             }
             Event::Apply(object) => {
-                let key = self.key(&object);
-                Arc::make_mut(&mut state.objects).insert(key, Arc::new(object));
+                Arc::make_mut(&mut state.objects).insert(object.name_any(), Arc::new(object));
                 self.changed.notify_one();
             }
             Event::Delete(object) => {
-                Arc::make_mut(&mut state.objects).remove(&self.key(&object));
+                Arc::make_mut(&mut state.objects).remove(&object.name_any());
                 self.changed.notify_one();
             }
         }
@@ -185,16 +155,6 @@ where
         // History that is gone is the server's right, and a new list follows.
         if matches!(error, watcher::Error::WatchError(status) if status.code == 410) {
             debug!(what = self.what, "history is gone, listing again");
-            return;
-        }
-        let absent = matches!(
-            error,
-            watcher::Error::InitialListFailed(kube::Error::Api(status))
-                | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-                if status.code == 404
-        );
-        if absent && self.optional {
-            debug!(what = self.what, "the server doesn't have the kind");
             return;
         }
         let error = Chain(error);
@@ -269,19 +229,6 @@ mod tests {
         events.send(Ok(Event::InitDone)).await.unwrap();
         changed.notified().await;
         assert_eq!(names(&follow), Some(Vec::new()));
-    }
-
-    #[tokio::test]
-    async fn objects_of_one_name_in_two_namespaces_are_two() {
-        let follow = Follow::<ConfigMap>::namespaced("test", Arc::default()).optional();
-        let mut listed = BTreeMap::new();
-        for namespace in ["a", "b"] {
-            let mut made = object("x");
-            made.metadata.namespace = Some(namespace.to_owned());
-            follow.take(Event::InitApply(made), &mut listed);
-        }
-        follow.take(Event::InitDone, &mut listed);
-        assert_eq!(names(&follow).unwrap(), ["a/x", "b/x"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,15 +16,15 @@ const MAX_MESSAGE: usize = 32 * 1024;
 
 /// What is to be said by a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(super) struct Verdict {
     /// `True`, `False` or `Unknown`.
-    pub(crate) status: &'static str,
+    pub(super) status: &'static str,
     /// One word.
-    pub(crate) reason: &'static str,
+    pub(super) reason: &'static str,
     /// For people. Holds nothing that changes by itself.
-    pub(crate) message: String,
+    pub(super) message: String,
     /// Since when, if that isn't the moment of writing.
-    pub(crate) since: Option<Timestamp>,
+    pub(super) since: Option<Timestamp>,
 }
 
 /// A place where a cluster can be reached.
@@ -80,7 +80,7 @@ pub(super) fn with(status: Option<&Value>, facts: &Facts, now: Timestamp) -> Val
 }
 
 /// Puts a condition into a status. Its time changes with its status only.
-pub(crate) fn put(status: &mut Value, type_: &str, verdict: &Verdict, now: Timestamp) {
+pub(super) fn put(status: &mut Value, type_: &str, verdict: &Verdict, now: Timestamp) {
     let mut conditions = status["conditions"].as_array().cloned().unwrap_or_default();
     let place = conditions
         .iter()
