@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ca::CaFile;
 use crate::endpoint::Endpoint;
+use crate::failover::{self, Failover};
 use crate::membership::{self, Membership};
 use crate::metrics::Metrics;
 use crate::probe::Readiness;
@@ -23,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) authorities: Option<CaFile>,
     /// What the Service leads to, if the agent keeps it.
     pub(crate) backend: Option<Backend>,
+    /// Of the failover controller, if there is one.
+    pub(crate) failover: Option<failover::Settings>,
 }
 
 /// All controllers of a cluster. They tell each other what they know by watched values.
@@ -31,30 +34,49 @@ pub(crate) struct Agent {
     registrar: Registrar,
     membership: Membership,
     keeper: Option<Keeper>,
+    failover: Option<Failover>,
 }
 
 impl Agent {
-    /// An agent for the cluster behind `own` in the fleet behind `fleet`.
-    pub(crate) fn new(settings: Settings, own: Client, fleet: Endpoint, metrics: Metrics) -> Self {
+    /// An agent for the cluster behind `own` in the fleet behind `fleet`. `ending` is cancelled when the process shall end.
+    pub(crate) fn new(
+        settings: Settings,
+        own: Client,
+        fleet: Endpoint,
+        metrics: Metrics,
+        ending: &CancellationToken,
+    ) -> Self {
         let Settings {
             registrar,
             ca,
             membership,
             authorities,
             backend,
+            failover,
         } = settings;
         let address = registrar.service.clone();
         let keeper =
             backend.map(|backend| Keeper::new(own.clone(), address, &backend, metrics.clone()));
         let mut registrar = Registrar::new(registrar, own.clone(), ca, metrics.clone());
-        let membership =
-            Membership::new(membership, own, authorities, registrar.summary(), metrics);
+        let measures = metrics.failover.clone();
+        let membership = Membership::new(
+            membership,
+            own.clone(),
+            authorities,
+            registrar.summary(),
+            metrics,
+        );
         registrar.heed(membership.standing());
+        let failover = failover.map(|settings| {
+            let (fleet, alive) = (fleet.clone(), membership.alive());
+            Failover::new(settings, own, fleet, alive, measures, ending.clone())
+        });
         Self {
             fleet,
             registrar,
             membership,
             keeper,
+            failover,
         }
     }
 
@@ -65,6 +87,7 @@ impl Agent {
             registrar,
             membership,
             keeper,
+            failover,
         } = self;
         let keeping = async {
             if let Some(keeper) = keeper {
@@ -77,6 +100,12 @@ impl Agent {
                 Box::pin(membership.run(client, &stop)),
             );
         });
-        tokio::join!(keeping, sessions);
+        // Not within a session: what a member knows outlives new credentials.
+        let failing_over = async {
+            if let Some(failover) = failover {
+                Box::pin(failover.run(stop)).await;
+            }
+        };
+        tokio::join!(keeping, sessions, failing_over);
     }
 }

@@ -14,13 +14,14 @@ use crate::agent::{Agent, Settings};
 use crate::ca::{CaError, CaFile};
 use crate::election::Election;
 use crate::endpoint::DEFAULT_NAMESPACE;
+use crate::failover::payload::Watchdog;
 use crate::failover::switch::watchdog;
 use crate::metrics::Metrics;
 use crate::options::{
-    ElectionFlags, MembershipFlags, Observability, Options, RegistrarFlags, Task,
+    ElectionFlags, FailoverFlags, MembershipFlags, Observability, Options, RegistrarFlags, Task,
 };
 use crate::probe::{Probe, Readiness};
-use crate::{membership, registrar, uninstall};
+use crate::{ClusterName, failover, membership, registrar, uninstall};
 
 /// Runs `helium-agent` until it is told to stop. Exit code 0 after a clean stop, 1 on an error, 2 on bad flags.
 #[must_use]
@@ -71,6 +72,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
                 advertise_direct_url,
             },
         election,
+        failover,
         observability:
             Observability {
                 probe_address,
@@ -100,6 +102,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     info!(cluster = %cluster_name, probes = %probe_address, "started");
 
     let settings = Settings {
+        failover: failing_over(failover, &cluster_name, &election, namespace.as_deref()),
         membership: membership::Settings {
             cluster: cluster_name.clone(),
             labels: member_labels.into_iter().collect(),
@@ -114,9 +117,9 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         authorities,
         backend: service_flags.backend(),
     };
-    let agent = Agent::new(settings, own.clone(), fleet, counters.clone());
-    let election = candidate(election, own, namespace);
     let stop = CancellationToken::new();
+    let agent = Agent::new(settings, own.clone(), fleet, counters.clone(), &stop);
+    let election = candidate(election, own, namespace);
     let signalled = async {
         tokio::select! {
             _ = terminate.recv() => info!("asked to stop"),
@@ -131,6 +134,39 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     );
     info!("stopped");
     Ok(())
+}
+
+/// What the failover controller is told, if it is to work.
+fn failing_over(
+    flags: FailoverFlags,
+    cluster: &ClusterName,
+    election: &ElectionFlags,
+    namespace: Option<&str>,
+) -> Option<failover::Settings> {
+    let FailoverFlags {
+        failover,
+        failover_namespace,
+        failover_service_account,
+        failover_on_shutdown,
+        failover_watchdog_image,
+        failover_watchdog_port,
+        state_dir,
+    } = flags;
+    let namespace = failover_namespace
+        .or_else(|| election.leader_elect_namespace.clone())
+        .or_else(|| namespace.map(str::to_owned))
+        .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+    failover.then(|| failover::Settings {
+        cluster: cluster.clone(),
+        namespace,
+        state_dir,
+        service_account: failover_service_account,
+        on_shutdown: failover_on_shutdown,
+        watchdog: failover_watchdog_image.map(|image| Watchdog {
+            image,
+            port: failover_watchdog_port,
+        }),
+    })
 }
 
 fn candidate(

@@ -36,6 +36,10 @@ pub(crate) fn settings() -> watcher::Config {
 #[derive(Debug)]
 pub(crate) struct Follow<K> {
     what: &'static str,
+    /// Whether keys are names alone, or namespace and name.
+    namespaced: bool,
+    /// Whether the kind may not be served at all, which is no trouble.
+    optional: bool,
     state: Mutex<State<K>>,
     changed: Arc<Notify>,
 }
@@ -55,12 +59,37 @@ where
     pub(crate) fn new(what: &'static str, changed: Arc<Notify>) -> Self {
         Self {
             what,
+            namespaced: false,
+            optional: false,
             state: Mutex::new(State {
                 objects: Arc::default(),
                 synced: false,
                 connected: false,
             }),
             changed,
+        }
+    }
+
+    /// The same for a kind in many namespaces: objects go by `namespace/name`.
+    pub(crate) fn namespaced(what: &'static str, changed: Arc<Notify>) -> Self {
+        Self {
+            namespaced: true,
+            ..Self::new(what, changed)
+        }
+    }
+
+    /// The same for a kind that the server may not have, or not yet: that is waited for quietly.
+    pub(crate) fn optional(self) -> Self {
+        Self {
+            optional: true,
+            ..self
+        }
+    }
+
+    fn key(&self, object: &K) -> String {
+        match object.namespace() {
+            Some(namespace) if self.namespaced => format!("{namespace}/{}", object.name_any()),
+            _ => object.name_any(),
         }
     }
 
@@ -124,7 +153,7 @@ where
         match event {
             Event::Init => listed.clear(),
             Event::InitApply(object) => {
-                listed.insert(object.name_any(), Arc::new(object));
+                listed.insert(self.key(&object), Arc::new(object));
             }
             Event::InitDone => {
                 state.objects = Arc::new(std::mem::take(listed));
@@ -132,11 +161,12 @@ where
                 self.changed.notify_one();
             }
             Event::Apply(object) => {
-                Arc::make_mut(&mut state.objects).insert(object.name_any(), Arc::new(object));
+                let key = self.key(&object);
+                Arc::make_mut(&mut state.objects).insert(key, Arc::new(object));
                 self.changed.notify_one();
             }
             Event::Delete(object) => {
-                Arc::make_mut(&mut state.objects).remove(&object.name_any());
+                Arc::make_mut(&mut state.objects).remove(&self.key(&object));
                 self.changed.notify_one();
             }
         }
@@ -155,6 +185,16 @@ where
         // History that is gone is the server's right, and a new list follows.
         if matches!(error, watcher::Error::WatchError(status) if status.code == 410) {
             debug!(what = self.what, "history is gone, listing again");
+            return;
+        }
+        let absent = matches!(
+            error,
+            watcher::Error::InitialListFailed(kube::Error::Api(status))
+                | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+                if status.code == 404
+        );
+        if absent && self.optional {
+            debug!(what = self.what, "the server doesn't have the kind");
             return;
         }
         let error = Chain(error);
@@ -229,6 +269,19 @@ mod tests {
         events.send(Ok(Event::InitDone)).await.unwrap();
         changed.notified().await;
         assert_eq!(names(&follow), Some(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn objects_of_one_name_in_two_namespaces_are_two() {
+        let follow = Follow::<ConfigMap>::namespaced("test", Arc::default()).optional();
+        let mut listed = BTreeMap::new();
+        for namespace in ["a", "b"] {
+            let mut made = object("x");
+            made.metadata.namespace = Some(namespace.to_owned());
+            follow.take(Event::InitApply(made), &mut listed);
+        }
+        follow.take(Event::InitDone, &mut listed);
+        assert_eq!(names(&follow).unwrap(), ["a/x", "b/x"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -56,6 +56,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 pub(crate) use standing::{STANDINGS, Standing};
+pub(crate) use status::{Verdict, put};
 
 use crate::ClusterName;
 use crate::ca::CaFile;
@@ -86,6 +87,22 @@ const GRACE: Duration = Duration::from_secs(4);
 /// Verdicts in one look; the rest follows with the next.
 const VERDICTS: usize = 10;
 
+/// Clusters, and whether each is there.
+pub(crate) type Alive = BTreeMap<String, bool>;
+
+fn alive(members: &BTreeMap<String, Arc<DynamicObject>>) -> Alive {
+    let there = |member: &DynamicObject| {
+        let ready = status::condition(member.data.get("status"), READY);
+        member.metadata.deletion_timestamp.is_none()
+            && member::revoked(member).is_none()
+            && ready.is_none_or(|ready| ready["status"] != "Unknown")
+    };
+    members
+        .iter()
+        .map(|(name, member)| (name.clone(), there(member)))
+        .collect()
+}
+
 /// What the membership controller is told.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -106,6 +123,7 @@ pub(crate) struct Membership {
     authorities: Option<CaFile>,
     metrics: Metrics,
     standing: watch::Sender<Standing>,
+    alive: watch::Sender<Option<Arc<Alive>>>,
     registered: watch::Receiver<Option<Summary>>,
     reach: Arc<Mutex<Reachability>>,
     /// Whether a Member of this cluster has been seen in this process's life.
@@ -141,6 +159,7 @@ impl Membership {
             authorities,
             metrics,
             standing: watch::Sender::default(),
+            alive: watch::Sender::default(),
             registered,
             reach: Arc::default(),
             seen: false,
@@ -153,6 +172,11 @@ impl Membership {
     /// How the cluster stands to the fleet, now and in future.
     pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()
+    }
+
+    /// Which clusters are there, once that is known: by the fleet's Members, in which any agent says whose heartbeat is missed.
+    pub(crate) fn alive(&self) -> watch::Receiver<Option<Arc<Alive>>> {
+        self.alive.subscribe()
     }
 
     /// Works with a client of the control plane until stopped. May be run again after that.
@@ -238,6 +262,14 @@ impl Membership {
             return (true, None);
         };
         let cluster = self.settings.cluster.clone();
+        let alive = alive(&members);
+        self.alive.send_if_modified(|before| {
+            let news = before.as_deref() != Some(&alive);
+            if news {
+                *before = Some(Arc::new(alive));
+            }
+            news
+        });
         let own = members.get(cluster.as_str()).cloned();
         let standing = standing::standing(&cluster, &members, self.seen);
         self.seen |= own.is_some();

@@ -6,6 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::failover::FailoverMetrics;
 use crate::membership::STANDINGS;
 
 /// Labels of a write.
@@ -46,11 +47,14 @@ pub(crate) struct Metrics {
     pub(crate) missed_heartbeats: Counter,
     standings: Family<Stands, Gauge>,
     heartbeats: Family<Round, Counter>,
+    /// Of failover.
+    pub(crate) failover: FailoverMetrics,
 }
 
 impl Metrics {
     /// Registers everything.
     pub(crate) fn register(&self, registry: &mut Registry) {
+        self.failover.register(registry);
         let registry = registry.sub_registry_with_prefix("helium_agent");
         registry.register(
             "leader",

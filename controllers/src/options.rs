@@ -11,6 +11,8 @@ use http::Uri;
 
 use crate::cluster_name::ClusterName;
 use crate::endpoint::{Direct, Endpoint};
+use crate::failover::OnShutdown;
+use crate::failover::switch::DEFAULT_PORT;
 use crate::failover::switch::watchdog::Watchdog;
 use crate::service::Backend;
 use crate::service_address::ServiceAddress;
@@ -75,6 +77,8 @@ pub(crate) struct Options {
     pub(crate) membership: MembershipFlags,
     #[command(flatten)]
     pub(crate) election: ElectionFlags,
+    #[command(flatten)]
+    pub(crate) failover: FailoverFlags,
     #[command(flatten)]
     pub(crate) observability: Observability,
 }
@@ -211,6 +215,50 @@ pub(crate) struct ElectionFlags {
         env = "HELIUM_AGENT_LEADER_ELECT_NAME"
     )]
     pub(crate) leader_elect_name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Failover")]
+pub(crate) struct FailoverFlags {
+    /// Run this cluster's MultiClusters. One agent of a cluster must, or none.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true", env = "HELIUM_AGENT_FAILOVER")]
+    pub(crate) failover: bool,
+    /// Folder for what lets an agent that restarts keep its payloads: when its leases were renewed last. Without it they
+    /// are stopped and started anew.
+    #[arg(long, value_name = "FOLDER", env = "HELIUM_AGENT_STATE_DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// What becomes of payloads when the agent is asked to end: they go on for the next one until their lease has run
+    /// out, or they are deleted and the lease is given up.
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "WHAT",
+        env = "HELIUM_AGENT_FAILOVER_ON_SHUTDOWN"
+    )]
+    pub(crate) failover_on_shutdown: OnShutdown,
+    /// Service account in a MultiCluster's namespace whose rights count for its payload; the agent's own by default.
+    #[arg(long, value_name = "NAME", value_parser = host, env = "HELIUM_AGENT_FAILOVER_SERVICE_ACCOUNT")]
+    pub(crate) failover_service_account: Option<String>,
+    /// Namespace of the ConfigMaps that say which payloads are here; that of the agents' lease by default.
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        env = "HELIUM_AGENT_FAILOVER_NAMESPACE"
+    )]
+    pub(crate) failover_namespace: Option<String>,
+    /// Image with helium-agent, for the watchdog in the pods of payloads whose group wants a dead-man's switch; without it
+    /// such payloads are refused.
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        env = "HELIUM_AGENT_FAILOVER_WATCHDOG_IMAGE"
+    )]
+    pub(crate) failover_watchdog_image: Option<String>,
+    /// Port of the watchdog in those pods.
+    #[arg(long, value_name = "PORT", default_value_t = DEFAULT_PORT, env = "HELIUM_AGENT_FAILOVER_WATCHDOG_PORT")]
+    pub(crate) failover_watchdog_port: u16,
 }
 
 #[derive(Debug, Args)]

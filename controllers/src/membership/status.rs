@@ -16,15 +16,15 @@ const MAX_MESSAGE: usize = 32 * 1024;
 
 /// What is to be said by a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     /// `True`, `False` or `Unknown`.
-    pub(super) status: &'static str,
+    pub(crate) status: &'static str,
     /// One word.
-    pub(super) reason: &'static str,
+    pub(crate) reason: &'static str,
     /// For people. Holds nothing that changes by itself.
-    pub(super) message: String,
+    pub(crate) message: String,
     /// Since when, if that isn't the moment of writing.
-    pub(super) since: Option<Timestamp>,
+    pub(crate) since: Option<Timestamp>,
 }
 
 /// A place where a cluster can be reached.
@@ -80,7 +80,7 @@ pub(super) fn with(status: Option<&Value>, facts: &Facts, now: Timestamp) -> Val
 }
 
 /// Puts a condition into a status. Its time changes with its status only.
-pub(super) fn put(status: &mut Value, type_: &str, verdict: &Verdict, now: Timestamp) {
+pub(crate) fn put(status: &mut Value, type_: &str, verdict: &Verdict, now: Timestamp) {
     let mut conditions = status["conditions"].as_array().cloned().unwrap_or_default();
     let place = conditions
         .iter()

@@ -72,13 +72,19 @@ impl Site {
         };
         let user = inner.user(group);
         let who = user.as_deref().map_or(As::Agent, As::User);
-        let looks = stream::iter(&stored.record.inventory)
-            .map(|place| async move {
-                let bound = inner.options.request_timeout;
-                let found = inner.wire.get_opt(who, &place.path(), bound).await;
-                (place, found)
-            })
-            .buffered(WIDTH);
+        let looks = stream::iter(
+            stored
+                .record
+                .inventory
+                .iter()
+                .map(|place| async move {
+                    let bound = inner.options.request_timeout;
+                    let found = inner.wire.get_opt(who, &place.path(), bound).await;
+                    (place, found)
+                })
+                .collect::<Vec<_>>(),
+        )
+        .buffered(WIDTH);
         let mut readiness = Readiness::default();
         for (place, found) in looks.collect::<Vec<_>>().await {
             let (condition, message) = match found {

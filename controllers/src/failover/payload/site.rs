@@ -365,10 +365,15 @@ impl Inner {
         shelves: &[Shelf],
     ) -> Result<Vec<(Place, Value)>, (Shelf, Refused)> {
         let who = user.map_or(As::Agent, As::User);
-        let lists = stream::iter(shelves).map(|shelf| async move {
-            let found = self.labelled(who, group, shelf).await;
-            found.map_err(|refused| (shelf.clone(), refused))
-        });
+        let lists = stream::iter(
+            shelves
+                .iter()
+                .map(|shelf| async move {
+                    let found = self.labelled(who, group, shelf).await;
+                    found.map_err(|refused| (shelf.clone(), refused))
+                })
+                .collect::<Vec<_>>(),
+        );
         let mut lists = lists.buffer_unordered(WIDTH);
         let mut all = Vec::new();
         while let Some(list) = lists.next().await {

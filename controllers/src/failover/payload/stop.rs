@@ -272,13 +272,16 @@ impl Job<'_> {
     /// Objects that we have made, by their uids, from which somebody took the label: a list by label doesn't have them.
     async fn unmarked(&self, record: &Record) -> Result<Vec<Remaining>, Halt> {
         let made = record.inventory.iter().filter(|place| place.uid.is_some());
-        let looks = stream::iter(made)
-            .map(|place| async move {
-                let path = place.path();
-                let found = self.site.wire.get_opt(self.who(), &path, self.bound());
-                (place, found.await)
-            })
-            .buffer_unordered(WIDTH);
+        let looks = stream::iter(
+            made.into_iter()
+                .map(|place| async move {
+                    let path = place.path();
+                    let found = self.site.wire.get_opt(self.who(), &path, self.bound());
+                    (place, found.await)
+                })
+                .collect::<Vec<_>>(),
+        )
+        .buffer_unordered(WIDTH);
         let looked: Vec<_> = looks.collect().await;
         let mut found = Vec::new();
         for (place, looked) in looked {
@@ -314,22 +317,26 @@ impl Job<'_> {
         }
         let mut failed = None;
         for one in steps.into_values() {
-            let deletions = stream::iter(one)
-                .map(|one| async move {
-                    let holds = holds_others(&one.place)
-                        && self
-                            .site
-                            .holds_others(self.who(), self.group, &record.owner.uid, &one.place)
-                            .await;
-                    if holds {
-                        return (one, None);
-                    }
-                    let path = one.place.path();
-                    let wire = &self.site.wire;
-                    let done = wire.delete(self.who(), &path, &one.uid, propagation, self.bound());
-                    (one, Some(done.await))
-                })
-                .buffer_unordered(WIDTH);
+            let deletions = stream::iter(
+                one.into_iter()
+                    .map(|one| async move {
+                        let holds = holds_others(&one.place)
+                            && self
+                                .site
+                                .holds_others(self.who(), self.group, &record.owner.uid, &one.place)
+                                .await;
+                        if holds {
+                            return (one, None);
+                        }
+                        let path = one.place.path();
+                        let wire = &self.site.wire;
+                        let done =
+                            wire.delete(self.who(), &path, &one.uid, propagation, self.bound());
+                        (one, Some(done.await))
+                    })
+                    .collect::<Vec<_>>(),
+            )
+            .buffer_unordered(WIDTH);
             for (one, done) in deletions.collect::<Vec<_>>().await {
                 match done {
                     None => {

@@ -88,9 +88,14 @@ impl Site {
 
     /// Where a payload's objects would be. Kinds that aren't served have none.
     async fn places(&self, payload: &Payload) -> Result<Vec<Place>, Failure> {
-        let looks = stream::iter(&payload.objects)
-            .map(|manifest| self.place_of(payload, manifest))
-            .buffer_unordered(WIDTH);
+        let looks = stream::iter(
+            payload
+                .objects
+                .iter()
+                .map(|manifest| self.place_of(payload, manifest))
+                .collect::<Vec<_>>(),
+        )
+        .buffer_unordered(WIDTH);
         let found: Vec<Result<Option<Place>, Failure>> = looks.collect().await;
         let mut places = Vec::new();
         for place in found {

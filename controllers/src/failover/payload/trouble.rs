@@ -27,9 +27,25 @@ pub enum ProblemReason {
     Invalid,
 }
 
+impl ProblemReason {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ForeignObject => "ForeignObject",
+            Self::UnknownKind => "UnknownKind",
+            Self::NamespaceMissing => "NamespaceMissing",
+            Self::NotNamespaced => "NotNamespaced",
+            Self::Forbidden => "Forbidden",
+            Self::Denied => "Denied",
+            Self::Invalid => "Invalid",
+        }
+    }
+}
+
 impl fmt::Display for ProblemReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
+        f.pad(self.as_str())
     }
 }
 
@@ -75,9 +91,28 @@ pub enum FailureReason {
     Remaining,
 }
 
+impl FailureReason {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Away => "Away",
+            Self::Busy => "Busy",
+            Self::Unauthorized => "Unauthorized",
+            Self::Forbidden => "Forbidden",
+            Self::Webhook => "Webhook",
+            Self::Terminating => "Terminating",
+            Self::TimeOver => "TimeOver",
+            Self::Ended => "Ended",
+            Self::Unreadable => "Unreadable",
+            Self::Remaining => "Remaining",
+        }
+    }
+}
+
 impl fmt::Display for FailureReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
+        f.pad(self.as_str())
     }
 }
 

@@ -46,9 +46,14 @@ impl Job<'_> {
     /// Looks at what is there: fills in the uids of own objects, and returns own objects that no payload and no footprint names.
     pub(super) async fn examine(&self, planned: &mut [Planned]) -> Result<Vec<Place>, Halt> {
         let mut troubles = self.examine_namespaces(planned).await?;
-        let looks = stream::iter(planned.iter().enumerate())
-            .map(|(index, one)| async move { (index, self.look(&one.place).await) })
-            .buffer_unordered(WIDTH);
+        let looks = stream::iter(
+            planned
+                .iter()
+                .enumerate()
+                .map(|(index, one)| async move { (index, self.look(&one.place).await) })
+                .collect::<Vec<_>>(),
+        )
+        .buffer_unordered(WIDTH);
         let looked: Vec<_> = looks.collect().await;
         for (index, found) in looked {
             match found {

@@ -41,9 +41,14 @@ pub(super) fn steps(planned: &[Planned]) -> BTreeMap<Step, Vec<usize>> {
 impl Job<'_> {
     /// Finds each object's resource and marks the object.
     pub(super) async fn plan(&self, payload: &Payload) -> Result<Vec<Planned>, Halt> {
-        let all = stream::iter(&payload.objects)
-            .map(|manifest| self.resolve(payload, manifest))
-            .buffered(WIDTH);
+        let all = stream::iter(
+            payload
+                .objects
+                .iter()
+                .map(|manifest| self.resolve(payload, manifest))
+                .collect::<Vec<_>>(),
+        )
+        .buffered(WIDTH);
         let resolved: Vec<Result<Planned, Problem>> = all.try_collect().await?;
         let (mut planned, mut problems) = (Vec::new(), Vec::new());
         for one in resolved {

@@ -27,9 +27,13 @@ impl Job<'_> {
         planned: &[Planned],
         places: &[usize],
     ) -> Result<Vec<(usize, String, bool)>, Halt> {
-        let sends = stream::iter(places)
-            .map(|index| async move { (*index, self.send(&planned[*index]).await) })
-            .buffer_unordered(WIDTH);
+        let sends = stream::iter(
+            places
+                .iter()
+                .map(|index| async move { (*index, self.send(&planned[*index]).await) })
+                .collect::<Vec<_>>(),
+        )
+        .buffer_unordered(WIDTH);
         let sent: Vec<_> = sends.collect().await;
         let (mut placed, mut troubles) = (Vec::new(), Vec::new());
         for (index, outcome) in sent {
