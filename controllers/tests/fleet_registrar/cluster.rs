@@ -1,5 +1,6 @@
 //! One cluster: a kube-apiserver with its authorities, and a helium-apiserver that serves it.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -35,7 +36,9 @@ pub(crate) struct Cluster {
     pub(crate) admin: Client,
     api_port: u16,
     pub(crate) helium_port: u16,
-    _apiserver: Process,
+    apiserver: Process,
+    /// The kube-apiserver's flags, for starting it again.
+    flags: Vec<OsString>,
     helium: Option<Running>,
 }
 
@@ -100,6 +103,7 @@ impl Cluster {
             .arg(flag("requestheader-client-ca-file", &front_proxy_ca))
             .arg(flag("proxy-client-cert-file", &proxy_cert))
             .arg(flag("proxy-client-key-file", &proxy_key));
+        let flags = command.get_args().map(OsStr::to_owned).collect();
         let apiserver = Process::start(command, dir.join("kube-apiserver.log"));
         let mut cluster = Self {
             name,
@@ -108,13 +112,28 @@ impl Cluster {
             authority,
             api_port,
             helium_port: free_port(),
-            _apiserver: apiserver,
+            apiserver,
+            flags,
             helium: None,
             dir,
         };
         let admin = cluster.kubeconfig("admin", "admin", &["system:masters"], &ca);
         cluster.admin = client(&admin).await;
         cluster
+    }
+
+    /// Ends the kube-apiserver as a crash would.
+    #[allow(dead_code, reason = "for the tests of payloads")]
+    pub(crate) fn kill_apiserver(&mut self) {
+        self.apiserver.kill();
+    }
+
+    /// Starts it again, over the same store.
+    #[allow(dead_code, reason = "for the tests of payloads")]
+    pub(crate) fn resume_apiserver(&mut self) {
+        let mut command = Command::new(component("kube-apiserver"));
+        command.args(&self.flags);
+        self.apiserver = Process::start(command, self.dir.join("kube-apiserver.log"));
     }
 
     /// Name of the Service that APIServices point at.

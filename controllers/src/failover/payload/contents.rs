@@ -80,7 +80,9 @@ impl Inner {
         for (api_group, version) in self.group_versions().await? {
             let path = collection(&api_group, &version, "", None);
             let path = path.trim_end_matches('/');
-            let list = self.wire.get(As::Agent, path, bound).await.ok()?;
+            let Some(list) = self.wire.get_opt(As::Agent, path, bound).await.ok()? else {
+                continue;
+            };
             for resource in list["resources"].as_array().into_iter().flatten() {
                 let name = resource["name"].as_str().unwrap_or_default();
                 let can_list = resource["verbs"]
@@ -90,7 +92,12 @@ impl Inner {
                     continue;
                 }
                 let path = collection(&api_group, &version, name, Some(&place.name));
-                let items = self.wire.list(who, &path, None, bound).await.ok()?;
+                let items = match self.wire.list(who, &path, None, bound).await {
+                    Ok(items) => items,
+                    // Discovery is a little behind a definition that is gone.
+                    Err(refused) if refused.is_not_found() => continue,
+                    Err(_) => return None,
+                };
                 let is_others =
                     |item: &Value| !is_ours(item, group, owner) && !is_the_clusters(name, item);
                 if items.iter().any(is_others) {
