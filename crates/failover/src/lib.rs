@@ -16,7 +16,10 @@
 //!   empty; in strict mode of pods too. Only then is it acknowledged, and never before.
 //! - **F4 No term without memory.** What was started is written down in the member's own cluster before it is started, so a
 //!   restarted agent knows what to stop without asking anybody.
-//! - **F5 After the store went back in time** no term begins for T + budget: a term that was lost may still be lived.
+//! - **F5 After the store went back in time** no term begins for T + budget: a term that was lost may still be lived. So a term is
+//!   lived on by renewals only where its deadline is known to be ahead; any other is claimed anew.
+//!
+//! What the members agree on, in tables, and what is shown by which test: `docs/failover-protocol.md`.
 //!
 //! What this crate will not do: read a clock, choose names, judge whether a cluster is alive (it is told), or
 //! promise that a container is dead (strict mode is told that, too).

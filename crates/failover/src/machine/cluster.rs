@@ -107,7 +107,11 @@ impl Machine {
     }
 
     fn job_apply(&mut self, alarm: &mut Alarm) -> Option<Action> {
-        let payload = &self.own.as_ref()?.as_ref()?.payload;
+        let own = self.own.as_ref()?.as_ref()?;
+        if own.invalid {
+            return None;
+        }
+        let payload = &own.payload;
         let held = self.held.as_mut()?;
         if self
             .cluster

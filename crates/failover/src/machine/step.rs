@@ -6,12 +6,19 @@ use super::alarm::Alarm;
 use super::order::ranking;
 use super::term::Held;
 use super::turn::not_over;
+use super::view::GroupView;
 use super::{Machine, Reason, State, Transition};
 use crate::kind::Mode;
+use crate::names::ClusterName;
 use crate::timing::{Boot, Timing};
 
 /// For how long a payload may fail to be applied before somebody else has a try.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Whether somebody else could lead now.
+fn others_can(group: &GroupView, me: &ClusterName) -> bool {
+    !group.paused && !ranking(group, me, false).is_empty()
+}
 
 impl Machine {
     /// Goes from state to state until nothing changes any more.
@@ -119,9 +126,14 @@ impl Machine {
         if self.isolates(alarm) {
             return;
         }
-        // What has not been read yet ends nothing.
-        if let Some(bar) = bar.filter(|bar| *bar != Reason::Fresh) {
-            return self.drain(bar, alarm.now());
+        match bar {
+            // What has not been read yet ends nothing.
+            None | Some(Reason::Fresh) => {}
+            // A payload that runs isn't taken away for an edit that nobody can follow, unless it can run elsewhere.
+            Some(Reason::Invalid) if self.applied().is_some() && !self.others_can() => {
+                self.reason = Reason::Invalid;
+            }
+            Some(bar) => return self.drain(bar, alarm.now()),
         }
         if let Some(given_way) = self.gives_way(alarm) {
             return self.drain(given_way, alarm.now());
@@ -143,6 +155,9 @@ impl Machine {
                     }
                 });
                 self.enter(State::Starting, reason, now);
+            }
+            State::Leading if self.reason == Reason::Invalid && bar.is_none() => {
+                self.reason = Reason::Applied;
             }
             State::Starting if self.applied().is_some() => {
                 self.enter(State::Leading, Reason::Applied, now);
@@ -224,8 +239,7 @@ impl Machine {
             held.successor = Some(successor);
             return Some(reason);
         }
-        let others = !group.paused && !ranking(group, &self.me, false).is_empty();
-        if !others {
+        if !others_can(group, &self.me) {
             return None;
         }
         if self.cluster.refused() {
@@ -266,6 +280,11 @@ impl Machine {
             }
         }
         waits
+    }
+
+    fn others_can(&self) -> bool {
+        self.group_seen()
+            .is_some_and(|group| others_can(group, &self.me))
     }
 
     fn drain(&mut self, reason: Reason, now: Boot) {

@@ -150,6 +150,8 @@ struct Agent {
     rate: i64,
     due: u64,
     paused: Time,
+    /// What it will hear when it goes on, in its order.
+    backlog: Vec<Event>,
     cut: Time,
     /// Answers are lost, requests aren't.
     deaf: Time,
@@ -213,6 +215,7 @@ impl World {
                     - i64::try_from(drift).unwrap(),
                 due: 0,
                 paused: 0,
+                backlog: Vec::new(),
                 cut: 0,
                 deaf: 0,
                 lag: (0, 0),
@@ -505,9 +508,15 @@ impl World {
         }
         // What needs the process: paused, it comes later.
         if self.agents[at].paused > t {
-            let until = self.agents[at].paused;
-            self.push(until, at, event);
+            if !matches!(event, Event::Resume) {
+                self.agents[at].backlog.push(event);
+            }
             return;
+        }
+        if matches!(event, Event::Resume) {
+            for event in std::mem::take(&mut self.agents[at].backlog) {
+                self.handle(at, event);
+            }
         }
         let now = self.boot(at, t);
         let life = self.agents[at].life;
@@ -804,6 +813,7 @@ impl World {
         agent.life += 1;
         agent.began = t;
         agent.paused = 0;
+        agent.backlog.clear();
         agent.request = None;
         agent.job = None;
         agent.entry = None;
@@ -1027,8 +1037,9 @@ impl World {
         match fault {
             Fault::Pause(long) => {
                 self.judge.hinder(at);
-                self.agents[at].paused = t + long;
-                self.push(t + long, at, Event::Resume);
+                let until = self.agents[at].paused.max(t + long);
+                self.agents[at].paused = until;
+                self.push(until, at, Event::Resume);
                 // The moment between looking at the clock and sending.
                 if let Some((_, Job::Apply { token, next, .. })) = self.agents[at].job
                     && next < OBJECTS

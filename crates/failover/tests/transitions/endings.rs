@@ -4,7 +4,7 @@ use helium_failover::Token;
 use helium_failover::kind::Mode;
 use helium_failover::machine::{Action, ClusterDone, Reason as R, State, StoreDone};
 
-use super::bench::{Bench, TIMING, ms};
+use super::bench::{Bench, TIMING, member, ms};
 use ClusterDone::{Gone, StopFailed};
 use State::{Candidate, Draining, Elected, Isolated, Leading, Standby, Starting};
 
@@ -19,7 +19,10 @@ fn a_leader_that_may_not_lead_any_more_stops_and_then_gives_the_lease_up() {
             bench.change(|_, own| own.deleted = true)
         }),
         (R::Invalid, |bench| {
-            bench.change(|_, own| own.invalid = true)
+            bench.change(|group, own| {
+                group.members[1] = member("west", 1);
+                own.invalid = true;
+            });
         }),
     ] {
         let mut bench = Bench::new("east");

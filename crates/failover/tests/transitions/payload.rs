@@ -178,3 +178,30 @@ fn nothing_is_applied_when_the_time_for_it_is_over() {
     bench.paused(TIMING.lease);
     assert!(payload(&bench).is_none());
 }
+
+#[test]
+fn an_edit_that_nobody_can_follow_takes_no_payload_away_unless_it_can_run_elsewhere() {
+    let mut bench = Bench::new("east");
+    bench.leads();
+    bench.change(|_, own| {
+        own.invalid = true;
+        own.payload = String::new();
+    });
+    bench.expect(&[]);
+    assert!(bench.asked.is_empty());
+    assert_eq!(
+        (bench.machine.state(), bench.machine.reason()),
+        (Leading, R::Invalid)
+    );
+    assert_eq!(bench.machine.applied(), Some("one"));
+    assert!(!bench.machine.ready());
+    bench.change(|_, own| {
+        own.invalid = false;
+        own.payload = "one".to_owned();
+    });
+    assert!(bench.asked.is_empty());
+    assert_eq!(bench.machine.reason(), R::Applied);
+    bench.change(|_, own| own.invalid = true);
+    bench.change(|group, _| group.members[1] = member("west", 1));
+    bench.expect(&[(Leading, Draining, R::Invalid)]);
+}
