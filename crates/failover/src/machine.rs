@@ -70,6 +70,8 @@ pub struct Machine {
     handover: Handover,
     /// No claim before this moment (F5).
     not_yet: Option<Boot>,
+    /// A claim of this machine that replaced this record, or a later one, was not answered: it may have begun a term.
+    blind: Option<Token>,
     unconfirmed: Vec<Term>,
     transitions: Vec<Transition>,
 }
@@ -112,6 +114,7 @@ impl Machine {
             refusal: Refusal::default(),
             handover: Handover::default(),
             not_yet: None,
+            blind: None,
             unconfirmed: Vec::new(),
             transitions: Vec::new(),
         }

@@ -147,6 +147,17 @@ impl Machine {
         if held.gone || self.cluster.open == Some(Job::Stop) || !self.cluster.again.is_over(alarm) {
             return None;
         }
+        if held.began == Reason::UnknownTerm
+            && self.record.ours(&self.me, held.token).is_some()
+            && self.blind.is_none_or(|version| held.token <= version)
+        {
+            // An earlier process of this agent, paused since its claim, may wake up and start what isn't written down yet, until the
+            // record that it made has run out. A claim of this machine's own has nobody who could.
+            let usual = held.timing.lease;
+            if !alarm.reached(self.record.runs_out(usual)) {
+                return None;
+            }
+        }
         // An open Apply ends within this job.
         self.cluster.open = Some(Job::Stop);
         Some(Action::Stop {

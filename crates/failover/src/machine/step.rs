@@ -83,7 +83,7 @@ impl Machine {
         {
             // F4: nothing was started under it. But it isn't lived on: a renewal is no new term, so the server would grant it even
             // where the record is one that came back from the past, while its successor lives (F5). Given up and claimed anew it is
-            // safe. Stopping first shuts an earlier life of the agent out, that may be about to wake up.
+            // safe.
             let held = Held {
                 gone: false,
                 ..Held::new(

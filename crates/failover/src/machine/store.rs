@@ -9,7 +9,7 @@ use super::turn::{not_over, turn};
 use super::{Machine, Reason, State};
 use crate::kind::{DeadManSwitch, Mode};
 use crate::lease::{LeaseView, Term};
-use crate::names::ClusterName;
+use crate::names::{ClusterName, Token};
 use crate::timing::{Boot, Timing};
 
 /// The pause after a second failure in a row; the first is tried again at once.
@@ -22,6 +22,8 @@ const AGAIN_MOST: Duration = Duration::from_secs(2);
 enum Ask {
     Read,
     Claim {
+        /// The record that it was to replace.
+        version: Option<String>,
         reason: Reason,
         mode: Mode,
         timing: Timing,
@@ -114,6 +116,7 @@ impl Machine {
         let (mode, timing, dead_man) = (group.mode, group.timing, group.dead_man);
         let version = self.record.known()?.map(|view| view.version.clone());
         self.store.open = Some(Ask::Claim {
+            version: version.clone(),
             reason: turn.reason,
             mode,
             timing,
@@ -195,12 +198,18 @@ impl Machine {
             StoreDone::NotYet(wait) => {
                 self.not_yet = Some(now + wait);
             }
-            StoreDone::Refused | StoreDone::Unknown => {
+            done @ (StoreDone::Refused | StoreDone::Unknown) => {
                 self.record.doubt();
                 self.store.again.failed_after_one_at_once(now, AGAIN, most);
-                if let (Ask::Renew { .. }, Some(held)) = (ask, &mut self.held) {
+                match (ask, &mut self.held) {
                     // Due at once.
-                    held.tried = None;
+                    (Ask::Renew { .. }, Some(held)) => held.tried = None,
+                    (Ask::Claim { version, .. }, _) if done == StoreDone::Unknown => {
+                        let version = version.and_then(|version| version.parse().ok());
+                        let version = Token(version.unwrap_or_default());
+                        self.blind = Some(self.blind.map_or(version, |first| first.min(version)));
+                    }
+                    _ => {}
                 }
             }
         }
@@ -218,6 +227,7 @@ impl Machine {
                     mode,
                     timing,
                     dead_man,
+                    ..
                 },
                 Some(holder),
             ) => {

@@ -144,7 +144,15 @@ fn a_lease_that_names_it_at_a_token_it_does_not_know_is_given_up_and_claimed_ane
         (Standby, Candidate, R::Waiting),
         (Candidate, Isolated, R::UnknownTerm),
     ]);
-    // An earlier life of the agent may be about to wake up: it is shut out first.
+    // An earlier process may be about to wake up, until its record has run out.
+    bench.pass(TIMING.lease - ms(1));
+    assert!(bench.asked.is_empty());
+    assert_eq!(bench.machine.stopped(), None);
+    // It lives, and renews.
+    bench.held("east", 8);
+    bench.pass(TIMING.lease - ms(1));
+    assert!(bench.asked.is_empty());
+    bench.pass(ms(1));
     assert!(matches!(
         bench.sole(),
         Action::Stop {
@@ -179,9 +187,11 @@ fn a_member_that_may_not_lead_gives_an_unknown_term_up_too() {
     bench.machine.take_transitions();
     bench.held("east", 8);
     bench.expect(&[(Standby, Isolated, R::UnknownTerm)]);
+    // Somebody else took it, after it had run out.
+    bench.held("west", 11);
     bench.job(ClusterDone::Gone);
-    bench.wrote("east", 8);
     bench.expect(&[(Isolated, Standby, R::Stopped)]);
+    assert_eq!(bench.machine.stopped(), Some(Token(8)));
 }
 
 #[test]

@@ -29,6 +29,17 @@ fn a_claim_without_an_answer_that_was_written_is_found_and_given_up() {
     bench.lease = Some(view.clone());
     bench.answered(StoreDone::Read(Some(view)));
     bench.expect(&[(Candidate, Isolated, R::UnknownTerm)]);
+    // Nobody else can have made that claim, so nothing is waited for.
+    bench.job(ClusterDone::Gone);
+    bench.wrote("east", 7);
+    bench.expect(&[(Isolated, Candidate, R::Stopped)]);
+    assert!(matches!(
+        bench.sole(),
+        Action::Claim {
+            reason: R::Free,
+            ..
+        }
+    ));
 }
 
 #[test]
