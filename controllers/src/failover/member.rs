@@ -13,9 +13,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use helium_failover::kind::MemberEntry;
+use helium_failover::kind::{DeadManSwitch, MemberEntry};
 use helium_failover::lease::LeaseView;
-use helium_failover::machine::{Action, ClusterDone, Machine, Own, Reason, State, StoreDone};
+use helium_failover::machine::{
+    Action, ClusterDone, Machine, Own, Phase, Reason, State, StoreDone,
+};
 use helium_failover::{Boot, ClusterName, GroupName, Timing, Token};
 use jiff::Timestamp;
 use kube::Client;
@@ -167,7 +169,11 @@ impl Member {
             uid: record.owner.uid.clone(),
         });
         let timing = footprint.as_ref().map(|footprint| footprint.timing);
-        Self {
+        let switch = footprint.as_ref().and_then(|footprint| {
+            let has_switch = footprint.dead_man == DeadManSwitch::Probe;
+            has_switch.then_some((footprint.token, footprint.timing))
+        });
+        let mut member = Self {
             machine: Machine::new(shared.me.clone(), footprint),
             shared,
             group,
@@ -212,7 +218,18 @@ impl Member {
             stopping_since: None,
             alive: None,
             local: JoinSet::new(),
+        };
+        if member.machine.reason() == Reason::Resumed {
+            // Nothing is applied anew, so nothing else would say this.
+            if let Some(record) = left.filter(|record| record.phase == Phase::Running) {
+                member.standing = Standing::Applied(record.inventory.len());
+            }
+            member.began = Some(Reason::Resumed);
+            if let Some((token, timing)) = switch {
+                member.keep_alive(token, timing);
+            }
         }
+        member
     }
 
     /// Works until nothing of this member is left, or until stopped.

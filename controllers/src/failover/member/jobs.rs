@@ -7,7 +7,7 @@ use helium_failover::kind::{
     MULTI_CLUSTERS, MemberEntry,
 };
 use helium_failover::machine::{Action, ClusterDone, State, StoreDone};
-use helium_failover::{Boot, Token};
+use helium_failover::{Boot, Timing, Token};
 use helium_telemetry::Chain;
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
@@ -178,7 +178,7 @@ impl Member {
             self.standing = Standing::Applying;
         }
         if context.dead_man == DeadManSwitch::Probe {
-            self.keep_alive(&context);
+            self.keep_alive(context.token, context.timing);
         }
         self.footprint = true;
         self.cluster_cancel = CancellationToken::new();
@@ -194,18 +194,14 @@ impl Member {
     }
 
     /// Begins to tell the payload's watchdogs that the term is alive.
-    fn keep_alive(&mut self, context: &TermContext) {
-        if self
-            .alive
-            .as_ref()
-            .is_some_and(|(of, _)| *of == context.token)
-        {
+    pub(super) fn keep_alive(&mut self, token: Token, timing: Timing) {
+        if self.alive.as_ref().is_some_and(|(of, _)| *of == token) {
             return;
         }
         let (sender, acknowledged) = watch::channel(self.machine.sent());
-        self.alive = Some((context.token, sender));
+        self.alive = Some((token, sender));
         let own = self.shared.own.clone();
-        let lease = LocalLease::new(own, &self.group, context.token, context.timing);
+        let lease = LocalLease::new(own, &self.group, token, timing);
         let stop = self.shared.ending.clone();
         // The one before ends when its sender is gone.
         while self.local.try_join_next().is_some() {}
