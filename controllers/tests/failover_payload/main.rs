@@ -28,6 +28,8 @@ async fn a_payload_is_there_as_it_is_written_and_gone_when_it_is_said_to_be() {
     refusal::what_the_server_refuses_is_told_and_goes_with_the_stop(&world).await;
     refusal::rights_that_are_missing_are_named(&world).await;
     stopping::strict_waits_for_pods_and_fast_does_not(&world).await;
+    stopping::pods_of_what_was_dropped_are_waited_for(&world).await;
+    stopping::a_pod_without_controller_ends_in_its_own_time_in_fast_mode(&world).await;
     stopping::a_write_in_flight_is_waited_for(&world).await;
     stopping::a_write_that_lands_late_is_swept(&world).await;
     stopping::what_lost_its_marks_is_stopped_all_the_same(&world).await;

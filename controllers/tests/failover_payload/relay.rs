@@ -19,7 +19,7 @@ pub(crate) struct Relay {
 #[derive(Default)]
 struct State {
     holds: Vec<(Method, String, watch::Receiver<bool>)>,
-    /// Every request as `METHOD path`.
+    /// Every request as `METHOD path?query`.
     asked: Vec<String>,
 }
 
@@ -67,15 +67,16 @@ impl Relay {
         Hold { gate }
     }
 
-    /// The requests so far, as `METHOD path`.
+    /// The requests so far, as `METHOD path?query`.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.state.lock().expect("not poisoned").asked.clone()
     }
 
-    /// The writes so far.
+    /// How many writes were asked for so far; a rehearsal is none.
     pub(crate) fn writes(&self) -> usize {
         let asked = self.asked();
-        asked.iter().filter(|one| !one.starts_with("GET ")).count()
+        let is_write = |one: &&String| !one.starts_with("GET ") && !one.contains("dryRun=All");
+        asked.iter().filter(is_write).count()
     }
 
     /// Waits until a request was made whose line contains a text.
@@ -92,7 +93,9 @@ impl Relay {
         let path = request.uri().path().to_owned();
         let held = {
             let mut state = self.state.lock().expect("not poisoned");
-            state.asked.push(format!("{} {path}", request.method()));
+            state
+                .asked
+                .push(format!("{} {}", request.method(), request.uri()));
             let mut holds = state.holds.iter();
             holds
                 .find(|(method, part, _)| method == request.method() && path.contains(part))

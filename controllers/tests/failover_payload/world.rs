@@ -219,7 +219,11 @@ impl Member {
     }
 
     pub(crate) async fn failed(&self, text: &str) -> Failure {
-        match self.apply(text, &term(1, Mode::Fast)).await {
+        self.failed_in(text, 1).await
+    }
+
+    pub(crate) async fn failed_in(&self, text: &str, token: i64) -> Failure {
+        match self.apply(text, &term(token, Mode::Fast)).await {
             ApplyOutcome::Failed(failure) => failure,
             other => panic!("not failed: {other:?}"),
         }

@@ -52,7 +52,8 @@ pub fn payload_label(namespace: &str, callsign: &str) -> String {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let kept: String = whole.chars().take(46).collect();
-    format!("{kept}-{hash:016x}")
+    // It becomes part of an object's name, too, where no dot may be beside a dash.
+    format!("{}-{hash:016x}", kept.trim_end_matches(['.', '-']))
 }
 
 /// How exclusive a payload is.

@@ -1,12 +1,15 @@
 //! A payload is put into the cluster: looked at first, written down, then sent.
 //!
 //! Everything is looked at before anything is sent: kinds, namespaces, whose the objects are that are there already. So what is refused for such a
-//! reason changes nothing. What only the server can judge (a field that isn't valid, a quota) shows while applying; what was applied by
-//! then stays, is in the footprint, and goes with the next stop.
+//! reason changes nothing. What only the server can judge (a field that isn't valid, a quota) is rehearsed for a payload that is there already, so
+//! that a bad edit leaves it as it is. At the start of a term it shows while applying, since a rehearsal costs time that nobody leads; what was
+//! applied by then stays, is in the footprint, and goes with the next stop.
 
 mod definitions;
 mod examine;
 mod plan;
+mod prune;
+mod rehearse;
 mod send;
 
 use std::time::Duration;
@@ -18,13 +21,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::document::Payload;
 use super::footprint::{Put, Record, Stored};
-use super::object::{Owner, Place, Whose, whose};
-use super::order::{holds_others, step};
+use super::object::{Owner, Place};
 use super::site::{Inner, Site};
-use super::trouble::{Failure, FailureReason, Problem, Verdict, judge};
+use super::trouble::{Failure, FailureReason, Problem};
 use super::turn::{Limits, Turn};
 use super::wire::As;
 use plan::Planned;
+use prune::Pruned;
 
 pub(super) use examine::{finalizers, pods_shelves};
 
@@ -67,7 +70,7 @@ pub struct Applied {
     pub inventory: Vec<Place>,
     /// How many of them weren't there before.
     pub created: usize,
-    /// Objects that the payload had before and doesn't have any more.
+    /// Objects that the payload had before and doesn't have any more, of which the deletion was asked for.
     pub pruned: Vec<Place>,
 }
 
@@ -158,6 +161,9 @@ impl Job<'_> {
     async fn run(&self, payload: &Payload) -> Result<Applied, Halt> {
         let mut planned = self.plan(payload).await?;
         let strays = self.examine(&mut planned).await?;
+        if planned.iter().any(|one| one.present.is_some()) {
+            self.rehearse(&planned).await?;
+        }
         let begun = self.begin(payload, &planned, strays).await?;
         let mut created = 0;
         for (step, places) in plan::steps(&planned) {
@@ -171,12 +177,12 @@ impl Job<'_> {
             }
         }
         let inventory: Vec<Place> = planned.iter().map(|one| one.place.clone()).collect();
-        let pruned = self.prune(&begun.record.inventory, &inventory).await?;
+        let pruned = self.prune(&begun.record.dropped).await?;
         self.finish(begun, &inventory, &pruned).await?;
         Ok(Applied {
             inventory,
             created,
-            pruned,
+            pruned: pruned.deleted,
         })
     }
 
@@ -200,12 +206,14 @@ impl Job<'_> {
                 self.turn.memory(),
                 || self.limits.bound(),
                 |before| {
-                    let mut inventory: Vec<Place> =
+                    let inventory: Vec<Place> =
                         planned.iter().map(|one| one.place.clone()).collect();
-                    let earlier = before.map(|record| record.inventory.as_slice());
-                    for place in earlier.unwrap_or_default().iter().chain(&strays) {
-                        if !inventory.iter().any(|known| known.is(place)) {
-                            inventory.push(place.clone());
+                    let mut dropped: Vec<Place> = Vec::new();
+                    let earlier = before.into_iter().flat_map(Record::everything);
+                    for place in earlier.chain(&strays) {
+                        let is_known = |known: &Place| known.is(place);
+                        if !inventory.iter().any(is_known) && !dropped.iter().any(is_known) {
+                            dropped.push(place.clone());
                         }
                     }
                     let millis =
@@ -224,6 +232,7 @@ impl Job<'_> {
                         payload: payload.hash().to_owned(),
                         phase: Phase::Starting,
                         inventory,
+                        dropped,
                     };
                     match before {
                         // Another one was written meanwhile: it stays as it is, and ends this.
@@ -269,8 +278,9 @@ impl Job<'_> {
         &self,
         begun: Stored,
         inventory: &[Place],
-        pruned: &[Place],
+        pruned: &Pruned,
     ) -> Result<(), Halt> {
+        let all = begun.record.clone();
         let put = self
             .site
             .footprints
@@ -279,103 +289,17 @@ impl Job<'_> {
                 Some(begun),
                 || self.limits.bound(),
                 |before| {
-                    let Some(before) = before else {
-                        // Removed under our hands: what we know is written anew.
-                        return self.anew(inventory);
-                    };
-                    let mut record = before.clone();
+                    // Removed under our hands: what we know is written anew.
+                    let mut record = before.unwrap_or(&all).clone();
                     if record.phase == Phase::Starting && record.token == self.term.token {
                         record.phase = Phase::Running;
-                        let left = before.inventory.iter().filter(|place| {
-                            !pruned.iter().any(|gone| gone.is(place))
-                                && !inventory.iter().any(|known| known.is(place))
-                        });
-                        record.inventory = inventory.iter().chain(left).cloned().collect();
+                        record.inventory = inventory.to_vec();
+                        record.dropped.clone_from(&pruned.remaining);
                     }
                     record
                 },
             )
             .await;
         self.settled(put).map(|_| ())
-    }
-
-    fn anew(&self, inventory: &[Place]) -> Record {
-        let known = self.turn.memory().map(|stored| stored.record);
-        let mut record = known.unwrap_or_else(|| Record {
-            namespace: self.group.namespace.clone(),
-            callsign: self.group.callsign.clone(),
-            owner: self.owner.clone(),
-            agent: self.site.footprints.agent.clone(),
-            token: self.term.token,
-            mode: self.term.mode,
-            dead_man: self.term.dead_man,
-            lease_millis: 0,
-            stop_budget_millis: 0,
-            request_millis: 0,
-            payload: String::new(),
-            phase: Phase::Running,
-            inventory: Vec::new(),
-        });
-        record.phase = Phase::Running;
-        record.inventory = inventory.to_vec();
-        record
-    }
-
-    /// Deletes what the footprint has and the payload doesn't. Returns what needs no mention any more.
-    async fn prune(&self, before: &[Place], now: &[Place]) -> Result<Vec<Place>, Halt> {
-        let mut dropped: Vec<&Place> = before
-            .iter()
-            .filter(|place| !now.iter().any(|kept| kept.is(place)))
-            .collect();
-        dropped.sort_by_key(|place| std::cmp::Reverse(step(place)));
-        let mut pruned = Vec::new();
-        for place in dropped {
-            self.drop_one(place).await?;
-            pruned.push(place.clone());
-        }
-        Ok(pruned)
-    }
-
-    async fn drop_one(&self, place: &Place) -> Result<(), Halt> {
-        let bound = self.limits.bound()?;
-        let path = place.path();
-        let halt = |refused| match judge(&refused, "dropping", place, self.site.asker(self.group)) {
-            Verdict::Problem(reason, message) => Halt::Rejected(vec![Problem {
-                object: place.object(),
-                reason,
-                message,
-            }]),
-            Verdict::Failure(failure) => Halt::Failed(failure),
-            Verdict::Changed(message) | Verdict::Missing(message) => {
-                Halt::Failed(Failure::new(FailureReason::Away, message))
-            }
-        };
-        let found = self.site.wire.get_opt(self.who(), &path, bound).await;
-        let Some(found) = found.map_err(halt)? else {
-            return Ok(());
-        };
-        let uid = super::object::text(&found, "/metadata/uid").unwrap_or_default();
-        let is_ours = whose(&found, self.group, &self.owner.uid) == Whose::Ours
-            || place.uid.as_deref() == Some(uid);
-        if !is_ours || (holds_others(place) && self.holds_others(place).await) {
-            return Ok(());
-        }
-        let bound = self.limits.bound()?;
-        let flight = self.turn.depart((self.limits.clock)(), bound);
-        let done = self
-            .site
-            .wire
-            .delete(self.who(), &path, uid, "Background", bound)
-            .await;
-        if !matches!(done, Err(super::wire::Refused::NoAnswer(_))) {
-            flight.landed();
-        }
-        done.map_err(halt)
-    }
-
-    async fn holds_others(&self, place: &Place) -> bool {
-        self.site
-            .holds_others(self.who(), self.group, &self.owner.uid, place)
-            .await
     }
 }

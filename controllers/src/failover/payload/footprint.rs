@@ -51,8 +51,11 @@ pub struct Record {
     pub payload: String,
     /// How far it has come.
     pub phase: Phase,
-    /// Every object that may be there.
+    /// Every object of the payload.
     pub inventory: Vec<Place>,
+    /// What it had earlier in this term, and may still be ending; a stop waits for these, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<Place>,
 }
 
 impl Record {
@@ -63,6 +66,11 @@ impl Record {
             namespace: self.namespace.clone(),
             callsign: self.callsign.clone(),
         }
+    }
+
+    /// Every object that may be there.
+    pub(super) fn everything(&self) -> impl Iterator<Item = &Place> + Clone {
+        self.inventory.iter().chain(&self.dropped)
     }
 
     /// What the machine is told of it. `sent`: when the last acknowledged renewal was sent, if that is known.

@@ -124,9 +124,9 @@ impl Job<'_> {
         };
         let clock = self.site.options.clock;
         let report = clock() + self.site.options.patience;
-        let shelves = shelves(&record.inventory);
+        let shelves = shelves(record.everything());
         let pods = match self.mode {
-            Mode::Strict => pods_shelves(record.inventory.iter()),
+            Mode::Strict => pods_shelves(record.everything()),
             Mode::Fast => Vec::new(),
         };
         let mut kept: BTreeMap<ObjectName, Place> = BTreeMap::new();
@@ -254,6 +254,7 @@ impl Job<'_> {
                     || is_recorded(record, place)
             })
             .map(|(place, item)| remaining(place, &item, false))
+            .filter(|one| !self.is_ending_pod(one))
             .collect();
         let listed = self.site.all_labelled(user, self.group, pods).await;
         let listed =
@@ -269,9 +270,15 @@ impl Job<'_> {
         Ok(found)
     }
 
+    /// In fast mode pods may still be ending, also those that a payload has without a controller.
+    fn is_ending_pod(&self, one: &Remaining) -> bool {
+        let is_pod = one.place.group.is_empty() && one.place.kind == "Pod";
+        self.mode == Mode::Fast && is_pod && one.leaving.is_some()
+    }
+
     /// Objects that we have made, by their uids, from which somebody took the label: a list by label doesn't have them.
     async fn unmarked(&self, record: &Record) -> Result<Vec<Remaining>, Halt> {
-        let made = record.inventory.iter().filter(|place| place.uid.is_some());
+        let made = record.everything().filter(|place| place.uid.is_some());
         let looks = stream::iter(
             made.into_iter()
                 .map(|place| async move {
@@ -287,7 +294,10 @@ impl Job<'_> {
         for (place, looked) in looked {
             match looked {
                 Ok(Some(item)) if text(&item, "/metadata/uid") == place.uid.as_deref() => {
-                    found.push(remaining(place.clone(), &item, false));
+                    let one = remaining(place.clone(), &item, false);
+                    if !self.is_ending_pod(&one) {
+                        found.push(one);
+                    }
                 }
                 Ok(_) => {}
                 Err(refused) => return Err(self.halt(&refused, "looking at", place)),
@@ -390,8 +400,7 @@ fn remaining(place: Place, item: &Value, is_dependent: bool) -> Remaining {
 fn is_recorded(record: &Record, place: &Place) -> bool {
     place.uid.is_some()
         && record
-            .inventory
-            .iter()
+            .everything()
             .any(|made| made.is(place) && made.uid == place.uid)
 }
 

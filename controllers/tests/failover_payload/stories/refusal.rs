@@ -174,17 +174,18 @@ pub(crate) async fn what_the_server_refuses_is_told_and_goes_with_the_stop(world
     );
     // A corrected one goes on from there.
     member.applied(WEB, 1).await;
-    let unknown_field = WEB.replace("replicas: 1", "replikas: 1");
-    insta::assert_snapshot!(
-        "unknown_field",
-        words(&member.rejected(&unknown_field).await).join("\n")
-    );
-    let wrong_type = WEB.replace("replicas: 1", "replicas: many");
+    // From now on an edit is judged as a whole: a bad one leaves the payload that runs as it is.
+    let before = world.footprint(&member).await;
+    let edited = WEB.replace("colour: red", "colour: blue");
+    let unknown_field = edited.replace("replicas: 1", "replikas: 1");
+    let problems = member.rejected(&unknown_field).await;
+    insta::assert_snapshot!("unknown_field", words(&problems).join("\n"));
+    let wrong_type = edited.replace("replicas: 1", "replicas: many");
     insta::assert_snapshot!(
         "wrong_type",
         words(&member.rejected(&wrong_type).await).join("\n")
     );
-    let immutable = WEB
+    let immutable = edited
         .replace("matchLabels: {app: web}", "matchLabels: {app: other}")
         .replace(
             "labels: {app: web}}\n    spec",
@@ -194,6 +195,9 @@ pub(crate) async fn what_the_server_refuses_is_told_and_goes_with_the_stop(world
         "immutable",
         words(&member.rejected(&immutable).await).join("\n")
     );
+    assert_eq!(world.footprint(&member).await, before);
+    let settings = world.config_map("invalid", "settings").await;
+    assert_eq!(settings["data"]["colour"], "red");
     member.gone(1).await;
     assert!(world.config_map("invalid", "settings").await.is_null());
 }

@@ -101,6 +101,73 @@ pub(crate) async fn strict_waits_for_pods_and_fast_does_not(world: &World) {
     }
 }
 
+pub(crate) async fn pods_of_what_was_dropped_are_waited_for(world: &World) {
+    world.namespace("dropped").await;
+    let member = world.member_with("dropped", "web", "7e2", |options| {
+        options.patience = Duration::from_secs(2);
+    });
+    let strict = term(1, Mode::Strict);
+    let outcome = member.apply(WEB, &strict).await;
+    assert!(matches!(outcome, ApplyOutcome::Applied(_)), "{outcome:?}");
+    let pod = bound(world, "dropped").await;
+    let ApplyOutcome::Applied(applied) = member.apply(SETTINGS, &strict).await else {
+        panic!("not applied")
+    };
+    assert_eq!(applied.pruned.len(), 2);
+    let live = never();
+    let stop = || {
+        member
+            .site
+            .stop(&member.group, Token(1), Mode::Strict, &live)
+    };
+    let StopOutcome::Failed(failure) = stop().await else {
+        panic!("the pod is there")
+    };
+    assert!(
+        failure.message.contains(&format!("Pod dropped/{pod}")),
+        "{failure}"
+    );
+    let now = DeleteParams {
+        grace_period_seconds: Some(0),
+        ..DeleteParams::default()
+    };
+    let pods = world.api(Some("dropped"), "v1", "Pod");
+    pods.delete(&pod, &now).await.expect("ended");
+    assert_eq!(stop().await, StopOutcome::Gone { kept: Vec::new() });
+}
+
+pub(crate) async fn a_pod_without_controller_ends_in_its_own_time_in_fast_mode(world: &World) {
+    let member = world.member("pod").await;
+    let payload = "
+apiVersion: v1
+kind: Pod
+metadata: {name: alone}
+spec: {nodeName: node-1, containers: [{name: c, image: busybox}]}
+";
+    member.applied(payload, 1).await;
+    member.gone(1).await;
+    let pods = world.api(Some("pod"), "v1", "Pod");
+    let left = world.get(&pods, "alone").await;
+    assert!(
+        left["metadata"]["deletionTimestamp"].is_string(),
+        "it is ending: {left}"
+    );
+    // The next term waits for its name.
+    let failure = member.failed_in(payload, 2).await;
+    assert!(
+        failure.is_retryable() && failure.message.contains("still being deleted"),
+        "{failure}"
+    );
+    let now = DeleteParams {
+        grace_period_seconds: Some(0),
+        ..DeleteParams::default()
+    };
+    pods.delete("alone", &now).await.expect("ended");
+    member.applied(payload, 2).await;
+    pods.delete("alone", &now).await.expect("ended");
+    member.gone(2).await;
+}
+
 pub(crate) async fn a_write_in_flight_is_waited_for(world: &World) {
     let member = world.member("flight").await;
     let hold = member.relay.hold(Method::PATCH, "/flight/configmaps/");
