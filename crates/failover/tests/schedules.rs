@@ -40,9 +40,11 @@ mod schedules {
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use helium_failover::machine::{Reason, State};
 use schedules::Knobs;
+use schedules::faults::Fault;
 use schedules::world::World;
 
 type Seen = BTreeMap<(State, State, Reason), u64>;
@@ -51,7 +53,7 @@ type Seen = BTreeMap<(State, State, Reason), u64>;
 fn run(seed: u64, knobs: Knobs, seen: &mut Seen) -> Vec<String> {
     let mut world = World::new(seed, knobs);
     world.run();
-    for (_, one) in &world.transitions {
+    for (_, _, one) in &world.transitions {
         *seen.entry((one.from, one.to, one.reason)).or_default() += 1;
     }
     world.judge.found
@@ -96,6 +98,64 @@ fn search(from: u64, count: u64, knobs: Knobs) -> (Option<(u64, Vec<String>)>, S
         }
     });
     (first.into_inner().unwrap(), all.into_inner().unwrap())
+}
+
+/// From when on the next one leads: since the moment, and since the predecessor gave the lease up, if it did. In microseconds.
+fn succession(seed: u64, fault: Fault) -> (u64, Option<u64>, Duration) {
+    let (mut world, first, moment) = World::quiet(seed, fault);
+    world.run();
+    assert!(
+        world.judge.found.is_empty(),
+        "seed {seed}: {:?}",
+        world.judge.found
+    );
+    let later = world.transitions.iter().filter(|(t, _, _)| *t > moment);
+    let leads = later
+        .clone()
+        .find(|(_, at, one)| *at != first && one.to == State::Leading)
+        .unwrap_or_else(|| panic!("seed {seed}: nobody succeeds"));
+    let released = world.released.filter(|t| *t > moment);
+    (
+        leads.0 - moment,
+        released.map(|t| leads.0 - t),
+        world.timing.lease,
+    )
+}
+
+#[test]
+fn a_crash_costs_less_than_a_lease_and_a_second() {
+    for seed in 1..=2000 {
+        let crash = Fault::Crash {
+            down: 3_600_000_000,
+            forgets: true,
+        };
+        let (took, _, lease) = succession(seed, crash);
+        let took = Duration::from_micros(took);
+        assert!(
+            took < lease + Duration::from_secs(1),
+            "seed {seed}: {took:?} with a lease of {lease:?}"
+        );
+    }
+}
+
+#[test]
+fn a_planned_succession_takes_less_than_a_third_of_a_second_after_the_stop() {
+    for seed in 1..=1000 {
+        for fault in [
+            Fault::Ready(false),
+            Fault::Exists(false),
+            Fault::Rank(-1),
+            Fault::Preferred(None),
+        ] {
+            let what = format!("{fault:?}");
+            let (_, took, _) = succession(seed, fault);
+            let took = Duration::from_micros(took.unwrap());
+            assert!(
+                took < Duration::from_millis(300),
+                "seed {seed}, {what}: {took:?}"
+            );
+        }
+    }
 }
 
 /// The judge, too, is judged: each rule of the protocol is broken on purpose, and must be missed within so many schedules.
@@ -221,7 +281,9 @@ fn never_two_and_in_the_calm_one() {
         );
         return;
     }
-    let count = number("HELIUM_FAILOVER_SCHEDULES").unwrap_or(100_000);
+    let full = number("HELIUM_TEST_FULL").is_some_and(|full| full > 0);
+    let usual = if full { 1_000_000 } else { 100_000 };
+    let count = number("HELIUM_FAILOVER_SCHEDULES").unwrap_or(usual);
     // Another part of the schedules in each run; what is printed replays.
     let from = number("HELIUM_FAILOVER_FROM").unwrap_or_else(|| {
         let now = std::time::SystemTime::now()
