@@ -37,9 +37,9 @@ pub enum Fault {
     Force,
     /// The store is as it was so long ago.
     Back(Time),
-    /// A person deletes the lease.
+    /// A person deletes the lease, if the server lets it.
     DropLease,
-    /// A person empties it.
+    /// A person empties it, through the holder's own cluster.
     EmptyLease,
 }
 
@@ -47,7 +47,6 @@ impl Fault {
     /// When, whose, what: within the first nine T.
     pub fn plan(rng: &mut Rng, members: usize, lease: Time) -> Vec<(Time, usize, Self)> {
         let count = rng.between(3, 9);
-        let mut dropped = false;
         (0..count)
             .map(|number| {
                 let at = rng.between(lease / 2, lease * 9);
@@ -83,12 +82,7 @@ impl Fault {
                     }),
                     90..92 => Self::Force,
                     92..96 => Self::Back(rng.between(1000, lease * 2)),
-                    // An absent lease has no version to compare with: one that is deleted again after it was made anew, while somebody
-                    // hears nothing of either, can't be told from the first absence. docs/failover-protocol.md says so.
-                    96..98 if !dropped => {
-                        dropped = true;
-                        Self::DropLease
-                    }
+                    96..98 => Self::DropLease,
                     _ => Self::EmptyLease,
                 };
                 (at, whose, fault)

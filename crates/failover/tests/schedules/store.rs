@@ -192,10 +192,13 @@ impl Store {
         self.remember(t);
     }
 
-    /// A person deletes the lease.
+    /// A person deletes the lease: refused while it is held or remembers a term, since an absent one has no version to compare with.
     pub fn drop_lease(&mut self, t: Time) {
-        self.now.lease = None;
-        self.remember(t);
+        let free = |view: &LeaseView| view.holder.is_none() && view.unconfirmed.is_empty();
+        if self.now.lease.as_ref().is_some_and(free) {
+            self.now.lease = None;
+            self.remember(t);
+        }
     }
 
     /// A person empties the lease.

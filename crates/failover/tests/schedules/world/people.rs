@@ -15,7 +15,11 @@ impl World {
         match fault {
             Fault::Pause(long) => {
                 self.judge.hinder(at);
-                let until = self.agents[at].paused.max(t + long);
+                if self.agents[at].paused > t {
+                    // It stands still already.
+                    return;
+                }
+                let until = t + long;
                 self.agents[at].paused = until;
                 self.push(until, at, Event::Resume);
                 // The moment between looking at the clock and sending.
@@ -35,7 +39,8 @@ impl World {
                             object: next,
                         },
                     );
-                    self.agents[at].in_flight = t + long + took + 1;
+                    let agent = &mut self.agents[at];
+                    agent.in_flight = agent.in_flight.max(t + long + took + 1);
                 }
             }
             Fault::Crash { down, forgets } => {
@@ -101,22 +106,6 @@ impl World {
                 self.spread(What::All);
             }
             Fault::DropLease => {
-                // What the lease knew of earlier terms is lost with it: a person's act.
-                let known = self
-                    .store
-                    .now
-                    .lease
-                    .as_ref()
-                    .map(|view| view.unconfirmed.clone());
-                for term in known.unwrap_or_default() {
-                    if let Some(term) = self.judge.of(term.token) {
-                        term.forced = true;
-                    }
-                }
-                let last = self.store.token();
-                if let Some(term) = self.judge.of(last) {
-                    term.lost = true;
-                }
                 self.store.drop_lease(t);
                 self.spread(What::All);
             }
