@@ -17,6 +17,7 @@
 #   --no-demo          bring up, but don't show
 #   --state-dir DIR    where everything is kept (default: ./.helium)
 #   --port-base N      --processes: first of the ports on 127.0.0.1 (default: the first free block from 17400)
+#   --drill            --processes: with relays between the parts, which helium drill can cut
 #
 # Running it again goes on where it stopped, and changes nothing that is there already. Environment:
 # HELIUM_SERVERS (folder with helium, kine-shim, helium-apiserver and helium-agent), HELIUM_BIN (folder with kube-apiserver, …, as
@@ -46,14 +47,15 @@ usage_error() {
 	exit 2
 }
 
-# arguments ARGUMENT…: sets PROFILE, ACTION, DRY_RUN, DEMO, STATE, STORE, PORT_BASE and AGAIN.
+# arguments ARGUMENT…: sets PROFILE, ACTION, DRY_RUN, DEMO, STATE, STORE, PORT_BASE, DRILL and AGAIN.
 arguments() {
-	PROFILE=kind ACTION=up DRY_RUN=0 DEMO=1 STATE=$PWD/.helium STORE=yugabyte PORT_BASE=17400 PORT_BASE_GIVEN=0
+	PROFILE=kind ACTION=up DRY_RUN=0 DEMO=1 STATE=$PWD/.helium STORE=yugabyte PORT_BASE=17400 PORT_BASE_GIVEN=0 DRILL=0
 	AGAIN=$0
 	local seen=''
 	while [ $# != 0 ]; do
 		case $1 in
 		--processes) PROFILE=processes AGAIN+=' --processes' ;;
+		--drill) DRILL=1 AGAIN+=' --drill' ;;
 		--store | --state-dir | --port-base)
 			[ $# -ge 2 ] || usage_error "$1 needs a value"
 			case $1 in
@@ -77,6 +79,7 @@ arguments() {
 		esac
 		shift
 	done
+	[ "$DRILL" = 0 ] || [ "$PROFILE" = processes ] || usage_error "--drill needs --processes"
 	case $STORE in yugabyte | postgres) ;; *) usage_error "--store is yugabyte or postgres" ;; esac
 	case $PORT_BASE in *[!0-9]* | '') usage_error "--port-base is a number" ;; esac
 	if [ "$PORT_BASE" -lt 1024 ] || [ "$PORT_BASE" -gt 65000 ]; then
@@ -131,7 +134,7 @@ down() {
 		exit 1
 	fi
 	# Only what setup.sh keeps there: the folder may have been somebody's before.
-	rm -rf "$STATE/cache" "$STATE/clusters" "$STATE/demo" "$STATE/kubeconfig" "$STATE/logs" "$STATE/postgres" "$STATE/run" "$STATE/secrets" \
+	rm -rf "$STATE/cache" "$STATE/clusters" "$STATE/demo" "$STATE/kubeconfig" "$STATE/links" "$STATE/logs" "$STATE/parts" "$STATE/postgres" "$STATE/run" "$STATE/secrets" \
 		"$STATE/lock"
 	rm -f "$STATE/"{.gitignore,changed,demo-done,owned,port-base,profile,report.json,steps.jsonl,measures.jsonl}
 	LOCKED=0

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Servers as plain processes: each has a file below run/ with its id and the time at which the kernel
-# started it, so that a number that another program got since is never signalled.
+# started it, so that a number that another program got since is never signalled, and one below parts/ that says how it is
+# started, for helium drill. No secret is in it: those are in the file that it names.
 
 # process_birth PID: when the process started, in a form that only has to be compared.
 process_birth() {
@@ -39,6 +40,7 @@ process_start() {
 	process_alive "$name" >/dev/null && return
 	changed
 	log=$STATE/logs/$name.log
+	part_text "$name" "$environment" "$log" "$@" | write_file "$STATE/parts/$name.json" 0600
 	printf '==== %s %s\n' "$(timestamp)" "$(quoted "$@")" >>"$log"
 	# Job control gives it a process group of its own: Ctrl-C in this terminal is not for it.
 	pid=$(
@@ -55,6 +57,19 @@ process_start() {
 	)
 	printf '%s %s\n' "$pid" "$(process_birth "$pid" || printf ended)" >"$STATE/run/$name"
 	record "process $name"
+}
+
+# part_text NAME ENVIRONMENT LOG COMMAND…: how a process is started, as JSON.
+part_text() {
+	local name=$1 environment=$2 log=$3 word words=()
+	shift 3
+	[ "$environment" != - ] || environment=''
+	for word in "$@"; do words+=("$(json_string "$word")"); done
+	printf '{"name":%s,"directory":%s,"environment":%s,"log":%s,\n "command":[%s]}\n' "$(json_string "$name")" "$(json_string "$PWD")" \
+		"$(json_string "$environment")" "$(json_string "$log")" "$(
+			IFS=,
+			printf '%s' "${words[*]}"
+		)"
 }
 
 # process_ready NAME COMMAND…: a condition for wait_for that gives up at once when the process ended.
@@ -89,7 +104,7 @@ process_stop() {
 			sleep 0.1
 		done
 	fi
-	rm -f "$STATE/run/$name"
+	rm -f "$STATE/run/$name" "$STATE/parts/$name.json"
 	forget "process $name"
 }
 

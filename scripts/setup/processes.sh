@@ -7,6 +7,8 @@
 # role in the database, and a kine-shim that lets in members alone.
 #
 # The aggregator reaches helium-apiserver through a Service of type ExternalName that points at localhost.
+#
+# With --drill the ways between the parts lead through a relay, one process for each cluster, in which helium drill can cut them.
 
 # --- where everything is
 
@@ -19,6 +21,24 @@ helium_port() { cluster_port "$1" 1; }
 shim_port() { cluster_port "$1" 2; }
 host_store_port() { cluster_port "$1" 3; }
 agent_port() { cluster_port "$1" 4; }
+
+# A cluster's links, in the order of their ports: from the agent to helium-apiserver and to the cluster's own kube-apiserver, from helium-apiserver to
+# kine-shim, from kine-shim to PostgreSQL, and from the other kine-shims to this one.
+LINKS=(control-plane kubernetes store database peers)
+
+# is_linked: whether this fleet's ways lead through relays; chosen when it is first brought up.
+is_linked() { if is_dry || [ ! -d "$STATE/links" ]; then [ "$DRILL" = 1 ]; else true; fi; }
+
+# way CLUSTER LINK PORT: the port by which a port is reached on a way that may be cut.
+way() {
+	local place=0
+	if is_linked; then
+		while [ "${LINKS[$place]}" != "$2" ]; do place=$((place + 1)); done
+		cluster_port "$1" $((5 + place))
+	else
+		printf '%s' "$3"
+	fi
+}
 dir_of() { printf '%s/clusters/%s' "$STATE" "$1"; }
 fleet_of() { printf '%s/fleet' "$(dir_of "$1")"; } # as helium init and helium join make it
 
@@ -119,7 +139,7 @@ processes_ports() {
 ports_free() {
 	local cluster offset
 	for cluster in 0 1 2 3; do
-		for offset in 0 1 2 3 4; do
+		for offset in 0 1 2 3 4 5 6 7 8 9; do
 			BUSY_PORT=$(($1 + 10 * cluster + offset))
 			port_free "$BUSY_PORT" || return 1
 		done
@@ -179,10 +199,12 @@ cluster_certificates() {
 	kubeconfig "$STATE/kubeconfig/$name-direct" "$name-direct" "https://127.0.0.1:$(helium_port "$name")" \
 		"$(fleet_of "$name")/helium-ca.crt" "$dir/admin.crt" "$dir/admin.key"
 	local user
-	for user in controller-manager helium-apiserver helium-agent; do
+	for user in controller-manager helium-apiserver; do
 		kubeconfig "$dir/$user.kubeconfig" "$name" "$server" "$dir/ca.crt" "$dir/$user.crt" "$dir/$user.key"
 	done
-	kubeconfig "$dir/helium-agent-direct.kubeconfig" "$name" "https://127.0.0.1:$(helium_port "$name")" \
+	kubeconfig "$dir/helium-agent.kubeconfig" "$name" "https://127.0.0.1:$(way "$name" kubernetes "$(api_port "$name")")" \
+		"$dir/ca.crt" "$dir/helium-agent.crt" "$dir/helium-agent.key"
+	kubeconfig "$dir/helium-agent-direct.kubeconfig" "$name" "https://127.0.0.1:$(way "$name" control-plane "$(helium_port "$name")")" \
 		"$(fleet_of "$name")/helium-ca.crt" "$dir/helium-agent.crt" "$dir/helium-agent.key"
 }
 
@@ -258,7 +280,7 @@ host_start() {
 	process_start "$name-controllers" - "$COMPONENTS/kube-controller-manager" \
 		--kubeconfig="$dir/controller-manager.kubeconfig" --authentication-kubeconfig="$dir/controller-manager.kubeconfig" \
 		--authorization-kubeconfig="$dir/controller-manager.kubeconfig" \
-		--controllers=namespace-controller,garbage-collector-controller,serviceaccount-controller,resourcequota-controller \
+		--controllers=namespace-controller,garbage-collector-controller,serviceaccount-controller,resourcequota-controller,clusterrole-aggregation-controller \
 		--use-service-account-credentials --service-account-private-key-file="$dir/sa.key" --root-ca-file="$dir/ca.crt" \
 		--leader-elect=false --bind-address=127.0.0.1 --secure-port=0
 	wait_for "$name: its controllers work" 60 process_ready "$name-controllers" \
@@ -329,13 +351,39 @@ store_ok() {
 		--key "$fleet/store-client.key"
 }
 
+# links_start CLUSTER: the relay that carries its links.
+links_start() {
+	local name=$1 socket=$STATE/links/$1.sock link target arguments=()
+	is_linked || return 0
+	[ ${#socket} -le 100 ] || die "$STATE is too long a name for a socket in it: choose a shorter --state-dir"
+	is_dry || (umask 077 && mkdir -p "$STATE/links")
+	for link in "${LINKS[@]}"; do
+		case $link in
+		control-plane) target=$(helium_port "$name") ;;
+		kubernetes) target=$(api_port "$name") ;;
+		store | peers) target=$(shim_port "$name") ;;
+		database) target=$(postgres_port) ;;
+		esac
+		arguments+=(--link "$link=127.0.0.1:$(way "$name" "$link" '')->127.0.0.1:$target")
+	done
+	process_start "$name-links" - "$HELIUM" drill relay --control "$socket" "${arguments[@]}"
+	wait_for "$name: its links carry" 10 process_ready "$name-links" test -S "$socket"
+}
+
+# endpoint_text CLUSTER: its kine-shim's endpoint, on the way that may be cut.
+endpoint_text() {
+	is_dry || sed "s|@127\.0\.0\.1:$(postgres_port)/|@127.0.0.1:$(way "$1" database "$(postgres_port)")/|" "$(fleet_of "$1")/endpoint"
+}
+
 helium_start() {
-	local name=$1 dir fleet store
+	local name=$1 dir fleet store peers
 	dir=$(dir_of "$name") fleet=$(fleet_of "$name")
-	store=https://127.0.0.1:$(shim_port "$name")
-	printf 'KINE_ENDPOINT=%s\n' "'$(is_dry || cat "$fleet/endpoint")'" | write_file "$STATE/secrets/$name.env" 0600
+	store=https://127.0.0.1:$(way "$name" store "$(shim_port "$name")")
+	peers=https://127.0.0.1:$(way "$name" peers "$(shim_port "$name")")
+	links_start "$name"
+	printf 'KINE_ENDPOINT=%s\n' "'$(endpoint_text "$name")'" | write_file "$STATE/secrets/$name.env" 0600
 	process_start "$name-kine-shim" "$STATE/secrets/$name.env" "$SERVERS/kine-shim" --name "$name" \
-		--listen-address "127.0.0.1:$(shim_port "$name")" --advertise-client-url "$store" --metrics-bind-address 0 \
+		--listen-address "127.0.0.1:$(shim_port "$name")" --advertise-client-url "$peers" --metrics-bind-address 0 \
 		--server-cert-file "$fleet/kine-shim.crt" --server-key-file "$fleet/kine-shim.key" \
 		--trusted-ca-file "$fleet/store-ca.crt" --peer-ca-file "$fleet/store-ca.crt" --members-prefix /helium/helium.dev/members/
 	wait_for "$name: kine-shim answers" 60 process_ready "$name-kine-shim" store_ok "$name"
@@ -353,6 +401,11 @@ helium_start() {
 	if is_dry || ! kube "$name" get -n helium-system service/helium-apiserver configmap/helium-cluster rolebinding/helium-agent-election >/dev/null 2>&1; then
 		run_kube "$name" apply -f "$ROOT/manifests/base/namespace.yaml" -f "$dir/cluster.yaml" \
 			-f "$ROOT/manifests/base/apiserver-rbac.yaml" -f "$ROOT/manifests/base/agent-rbac.yaml"
+	fi
+	# Payloads of MultiClusters have the rights of an account of their namespace; namespace default gets one.
+	if is_dry || ! kube "$name" get clusterrolebinding/helium:agent-payloads >/dev/null 2>&1; then
+		run_kube "$name" apply -n default -f "$ROOT/manifests/components/failover/namespace-example.yaml"
+		run_kube "$name" apply -f "$ROOT/manifests/components/failover/impersonation.yaml"
 	fi
 	process_start "$name-helium-apiserver" - "$SERVERS/helium-apiserver" --cluster-name="$name" --require-member \
 		--bind-address=127.0.0.1 --secure-port="$(helium_port "$name")" \
@@ -374,6 +427,7 @@ agent_start() {
 		--certificate-authority-file="$(fleet_of "$name")/store-ca.crt" \
 		--advertise-kubernetes-url="https://127.0.0.1:$(api_port "$name")" \
 		--advertise-direct-url="https://127.0.0.1:$(helium_port "$name")" \
+		--state-dir="$dir/agent" --failover-service-account=helium-failover \
 		--leader-elect-namespace=helium-system --probe-address="127.0.0.1:$(agent_port "$name")"
 }
 
@@ -382,6 +436,7 @@ agent_start() {
 cluster_parts() {
 	local part
 	for part in helium-agent helium-apiserver controllers kube-apiserver kine-shim host-store; do printf '%s\n' "$1-$part"; done
+	! is_linked || printf '%s\n' "$1-links"
 }
 
 cluster_kill() {
@@ -402,6 +457,9 @@ cluster_revive() {
 # --- commands of the profile
 
 processes_up() {
+	if ! is_dry && [ "$DRILL" = 1 ] && [ -f "$STATE/port-base" ] && [ ! -d "$STATE/links" ]; then
+		die "the fleet in $STATE was made without --drill: $AGAIN --down, then up with --drill"
+	fi
 	step "check what is needed" processes_check
 	step "programs" processes_build
 	step "certificates" processes_certificates

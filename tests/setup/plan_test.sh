@@ -33,6 +33,16 @@ golden() {
 }
 
 test_plan_of_processes() { golden processes --processes --port-base 17400; }
+
+# What differs: a relay before each kine-shim, and whoever goes a way that can be cut goes to it.
+test_plan_of_processes_that_can_be_drilled() {
+	plan --processes --drill --port-base 17400
+	in_order "$T/plan" "start cluster1-links: servers/helium drill relay --control state/links/cluster1.sock --link 'control-plane=127.0.0.1:17415->127.0.0.1:17411' --link 'kubernetes=127.0.0.1:17416->127.0.0.1:17410' --link 'store=127.0.0.1:17417->127.0.0.1:17412' --link 'database=127.0.0.1:17418->127.0.0.1:17400' --link 'peers=127.0.0.1:17419->127.0.0.1:17412'" \
+		"start cluster1-kine-shim: servers/kine-shim --name cluster1 --listen-address 127.0.0.1:17412 --advertise-client-url https://127.0.0.1:17419" \
+		"--etcd-servers=https://127.0.0.1:17417" "start cluster2-links:" "start cluster3-links:"
+	exits 2 "$ROOT/setup.sh" --drill --dry-run
+	contains "--drill needs --processes" "$T/out"
+}
 # On a fresh clone both builds come first; what they make is used afterwards.
 test_plan_of_processes_with_nothing_built() {
 	SERVERS='' COMPONENTS=none plan --processes --port-base 17400
