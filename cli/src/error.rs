@@ -1,5 +1,6 @@
 //! What can go wrong with a command, with a code, and what to do about it.
 
+mod drill;
 mod fleet;
 
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use helium_telemetry::logging;
 use jiff::Timestamp;
 
 use crate::connection::Refusal;
+pub use drill::DrillError;
 pub use fleet::JoinRefusal;
 
 /// A [`std::result::Result`] with [`Error`].
@@ -327,6 +329,9 @@ pub enum Error {
         /// Which.
         group: String,
     },
+    /// A drill can't be carried out.
+    #[error(transparent)]
+    Drill(#[from] DrillError),
     /// The log couldn't be set up.
     #[error("setting up the log")]
     Log(#[from] logging::Error),
@@ -388,6 +393,7 @@ impl Error {
             Self::GroupPaused { .. } => "H044",
             Self::NotLeading { .. } => "H045",
             Self::ForceNeeded { .. } => "H046",
+            Self::Drill(error) => error.code(),
         }
     }
 
@@ -526,6 +532,7 @@ impl Error {
             Self::ForceNeeded { .. } => {
                 "Where the above is made sure, run it again with --force.".to_owned()
             }
+            Self::Drill(error) => error.remedy(),
             Self::Log(_) => "Correct --log-filter or RUST_LOG.".to_owned(),
         }
     }
@@ -537,7 +544,7 @@ mod tests {
     fn every_code_has_a_page() {
         let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let pages = here.join("../docs/errors");
-        let mut codes: Vec<String> = ["src/error.rs", "src/error/fleet.rs"]
+        let mut codes: Vec<String> = ["src/error.rs", "src/error/fleet.rs", "src/error/drill.rs"]
             .iter()
             .flat_map(|source| {
                 let text = std::fs::read_to_string(here.join(source)).expect("a source");

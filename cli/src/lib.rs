@@ -3,7 +3,8 @@
 //! `helium up` runs a whole fleet in one process: one kine-shim on SQLite (or any endpoint), and
 //! one API server for each named cluster, with certificates and kubeconfigs. `helium leases` shows who
 //! leads what in any fleet. `init`, `token`, `join`, `members`, `leave` and `revoke` say which clusters
-//! belong to one. `helium doctor` names what is wrong in a cluster. `helium failover` shows which payload runs where, and moves it.
+//! belong to one. `helium doctor` names what is wrong in a cluster. `helium failover` shows which payload runs where, and moves it. `helium drill`
+//! breaks parts of a fleet on purpose and judges.
 //!
 //! Rules: standard output is data or what to type next, standard error is talk. Every error has a
 //! code with a page in `docs/errors/`, and says what is wrong and what to do. Exit codes: 0 done,
@@ -11,6 +12,7 @@
 
 mod connection;
 mod doctor;
+mod drill;
 mod error;
 mod failover;
 mod files;
@@ -26,12 +28,14 @@ use std::process::ExitCode;
 use helium_telemetry::{Chain, logging};
 
 pub use connection::{Access, Clock, Refusal};
-pub use error::{Error, JoinRefusal, Result};
+pub use error::{DrillError, Error, JoinRefusal, Result};
 pub use options::{
-    Cluster, Clusters, Command, DoctorOptions, FailoverCommand, FailoverGroupOptions,
-    FailoverHistoryOptions, FailoverStatusOptions, GroupArgument, HandoverOptions, InitOptions,
-    JoinOptions, LeasesOptions, LeaveOptions, MembersOptions, Names, Options, OutputFormat,
-    RevokeOptions, ServiceAccountUser, TakeOptions, Token, TokenCommand, TokenCreateOptions,
+    Cluster, Clusters, Command, DoctorOptions, DrillCommand, DrillCutOptions, DrillFleet,
+    DrillJudgeOptions, DrillMode, DrillPart, DrillPartsOptions, DrillRelayOptions, DrillRunOptions,
+    FailoverCommand, FailoverGroupOptions, FailoverHistoryOptions, FailoverStatusOptions,
+    GroupArgument, HandoverOptions, InitOptions, JoinOptions, LeasesOptions, LeaveOptions,
+    LinkMode, LinkName, LinkOption, MembersOptions, Names, Options, OutputFormat, RevokeOptions,
+    Scenario, ServiceAccountUser, TakeOptions, Token, TokenCommand, TokenCreateOptions,
     TokenDeleteOptions, TokenListOptions, UpOptions,
 };
 pub use up::{ClusterReport, Fleet, Report, start};
@@ -74,5 +78,6 @@ fn run(options: Options) -> Result<ExitCode> {
         Command::Revoke(options) => done(runtime.block_on(fleet::revoke(options))),
         Command::Doctor(options) => runtime.block_on(doctor::run(options)),
         Command::Failover(command) => done(runtime.block_on(failover::run(command))),
+        Command::Drill(command) => runtime.block_on(drill::run(command)),
     }
 }

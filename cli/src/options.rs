@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+mod drill;
 mod failover;
 mod fleet;
 
@@ -13,6 +14,11 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use helium_telemetry::logging::Format;
 
 use crate::connection::Access;
+pub use drill::{
+    DrillCommand, DrillCutOptions, DrillFleet, DrillJudgeOptions, DrillMode, DrillPart,
+    DrillPartsOptions, DrillRelayOptions, DrillRunOptions, LinkMode, LinkName, LinkOption,
+    Scenario,
+};
 pub use failover::{
     FailoverCommand, FailoverGroupOptions, FailoverHistoryOptions, FailoverStatusOptions,
     GroupArgument, HandoverOptions, TakeOptions,
@@ -69,6 +75,9 @@ pub enum Command {
     /// Which payload runs where, and moving it.
     #[command(subcommand)]
     Failover(FailoverCommand),
+    /// Break parts of a fleet of processes on purpose, and see whether its promises hold.
+    #[command(subcommand)]
+    Drill(DrillCommand),
 }
 
 /// Arguments of `helium leases`.
