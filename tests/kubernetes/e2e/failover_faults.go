@@ -273,6 +273,15 @@ func startTrial(seed int64, modes map[string]string, names []string) (*trial, er
 			}
 		}
 	}
+	if err := r.settled(startBound); err != nil {
+		return nil, err
+	}
+	// Members came one after the other, each of a higher rank: the last one leads in the end.
+	for _, callsign := range names {
+		if err := leads(callsign, clusters[len(clusters)-1].name, startBound); err != nil {
+			return nil, err
+		}
+	}
 	return r, r.settled(startBound)
 }
 
