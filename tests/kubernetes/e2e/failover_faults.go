@@ -273,28 +273,26 @@ func startTrial(seed int64, modes map[string]string, names []string) (*trial, er
 			}
 		}
 	}
-	if err := r.settled(startBound); err != nil {
-		return nil, err
-	}
-	// Members came one after the other, each of a higher rank: the last one leads in the end.
-	for _, callsign := range names {
-		if err := leads(callsign, clusters[len(clusters)-1].name, startBound); err != nil {
-			return nil, err
-		}
-	}
 	return r, r.settled(startBound)
 }
 
-// settled waits until each group has a leader whose payload works, and only there.
+// settled waits until in each group one of the highest rank leads, and its payload works, and there is nothing of it elsewhere.
 func (r *trial) settled(bound time.Duration) error {
 	for _, callsign := range r.names {
 		since := trace.Now()
+		highest := 0
+		for _, spec := range r.specs[callsign] {
+			highest = max(highest, spec.Rank)
+		}
 		err := harness.WaitFor(callsign+" has a leader that works", bound, func() error {
 			name, token := seer.holder("default/" + callsign)
 			if name == "" {
 				return fmt.Errorf("nobody leads")
 			}
-			if err := onlyIn(callsign, name); err != nil {
+			if rank := r.specs[callsign][name].Rank; rank != highest {
+				return fmt.Errorf("%s leads with rank %d, and another has %d", name, rank, highest)
+			}
+			if err := onlyIn(callsign, name, true); err != nil {
 				return err
 			}
 			var last history.Write
