@@ -1,11 +1,13 @@
 # shellcheck shell=bash
 # The demonstration: kinds defined in one cluster, an object and a Lease written through one and read
-# through the others, and a leader of three that moves when its cluster dies. The same for every profile.
+# through the others, a leader of three that moves when its cluster dies, and a payload that moves between two. The same
+# for every profile.
 #
 # Uses from the profile: CLUSTERS, KUBECTL, ELECTION (program, or empty), cluster_kill, cluster_revive, and HELIUM (program, unset
 # where clusters aren't members).
 
 EXAMPLES=$ROOT/manifests/examples
+FAILOVER=$ROOT/manifests/failover
 
 definitions_established() { # definitions_established CLUSTER
 	local name got
@@ -227,10 +229,91 @@ demo_fleet() {
 	"$HELIUM" doctor --kubeconfig "$(kubeconfig_of "${CLUSTERS[0]}")" | sed 's/^/   /'
 }
 
+# --- a payload that runs in one of two clusters
+
+failover() { # failover CLUSTER ARGUMENT…: helium failover through a cluster
+	local cluster=$1
+	shift
+	"$HELIUM" failover "$@" --kubeconfig "$(kubeconfig_of "$cluster")"
+}
+
+multiclusters_registered() {
+	local got
+	got=$(kube "$1" get sharedresourcedefinition multiclusters.kube-vip.io \
+		-o 'jsonpath={.status.conditions[?(@.type=="Registered")].status}') || return 1
+	[ "$got" = True ] || {
+		printf 'multiclusters.kube-vip.io is not registered everywhere\n'
+		return 1
+	}
+	kube "$1" get multiclusters -n default >/dev/null
+}
+
+payload_led_by() { # payload_led_by CLUSTER: it leads the group, as another one shows it, and has the payload
+	local row
+	row=$(failover "${CLUSTERS[2]}" status webfront -n default -o json) || return 1
+	case $row in *"\"leader\":\"$1\""*'"condition":"Led"'*) ;; *)
+		printf '%s\n' "$row"
+		return 1
+		;;
+	esac
+	kube "$1" get deployment -n default webfront >/dev/null
+}
+
+payload_only_in() { # payload_only_in CLUSTER: the others have none of it
+	local name
+	for name in "${CLUSTERS[@]}"; do
+		[ "$name" = "$1" ] || [ -z "$(kube "$name" get deployment -n default webfront --ignore-not-found -o name)" ] || {
+			printf '%s has the payload too\n' "$name"
+			return 1
+		}
+	done
+}
+
+multiclusters_gone() {
+	local name
+	for name in "${CLUSTERS[@]:0:2}"; do
+		[ -z "$(kube "$name" get multiclusters -n default -o name)" ] || {
+			printf '%s still has a MultiCluster\n' "$name"
+			return 1
+		}
+	done
+}
+
+demo_failover() {
+	local low=${CLUSTERS[0]} high=${CLUSTERS[1]} other=${CLUSTERS[2]} name
+	run_kube "$low" apply -f "$FAILOVER/definition.yaml"
+	wait_for "all clusters serve MultiClusters" 60 multiclusters_registered "$low"
+	wait_for "$high serves MultiClusters" 60 multiclusters_registered "$high"
+	run_kube "$low" apply -f "$FAILOVER/examples/newyork.yaml"
+	run_kube "$high" apply -f "$FAILOVER/examples/sheffield.yaml"
+	if is_dry; then
+		plan "wait until $high leads; hand over to $low; let ranks decide again; delete both"
+		return
+	fi
+	wait_for "sheffield, in $high, leads" 60 payload_led_by "$high"
+	payload_only_in "$high"
+	note "newyork in $low (rank 5), sheffield in $high (rank 10): the payload runs in $high, and there alone"
+	failover "$other" status | sed 's/^/      /'
+	failover "$other" handover webfront -n default --to "$low" 2>&1 | sed 's/^/      /'
+	payload_led_by "$low" >/dev/null
+	payload_only_in "$low"
+	note "the payload runs in $low, and there alone"
+	failover "$other" handover webfront -n default --undo | sed 's/^/      /'
+	wait_for "$high leads again" 60 payload_led_by "$high"
+	failover "$other" history webfront -n default | sed 's/^/      /'
+	for name in "$low newyork" "$high sheffield"; do
+		run_kube "${name% *}" delete multicluster -n default "${name#* }" --wait=false
+	done
+	wait_for "both members are gone" 60 multiclusters_gone
+	payload_only_in nowhere
+	note "both members are deleted, and with them the payload"
+}
+
 demo_run() {
 	step "an object, written through ${CLUSTERS[0]}" demo_object
 	step "a Lease that all share" demo_lease
 	step "a leader of three, and its cluster's death" demo_leader
+	[ -z "${HELIUM:-}" ] || step "a payload that runs in one cluster, and moves" demo_failover
 	[ -z "${HELIUM:-}" ] || step "the fleet's members, and what helium doctor says" demo_fleet
 	is_dry || timestamp >"$STATE/demo-done"
 }

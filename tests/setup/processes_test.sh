@@ -33,11 +33,14 @@ test_processes_from_beginning_to_end() {
 	contains "is refused: Conflict" "$T/up"
 	contains "never two at once" "$T/up"
 	contains "is back, with the same objects" "$T/up"
+	contains "the payload runs in cluster2, and there alone" "$T/up"
+	contains "✓ cluster1 leads default/webfront with token" "$T/up"
+	contains "both members are deleted, and with them the payload" "$T/up"
 	for name in cluster1 cluster2 cluster3; do grep -qE "$name +member +True +True +True" "$T/up" || fail "$name is no member that is well: $(cat "$T/up")"; done
 	contains "Nothing is wrong." "$T/up"
 	contains '"result":"succeeded"' "$T/state/report.json"
 	contains '"name":"leader moved after its cluster was killed"' "$T/state/report.json"
-	equal 13 "$(grep -o '"step":' "$T/state/report.json" | wc -l)" "steps in the report"
+	equal 14 "$(grep -o '"step":' "$T/state/report.json" | wc -l)" "steps in the report"
 	equal "" "$(find "$T/home" -mindepth 1)" "files in the home directory"
 	no_secret_in_arguments
 
