@@ -16,7 +16,7 @@ use std::time::Duration;
 use helium_failover::kind::{DeadManSwitch, MemberEntry};
 use helium_failover::lease::LeaseView;
 use helium_failover::machine::{
-    Action, ClusterDone, Machine, Own, Phase, Reason, State, StoreDone,
+    Action, ClusterDone, Machine, Own, Phase, Reason, State, StoreDone, Transition as Change,
 };
 use helium_failover::{Boot, ClusterName, GroupName, Timing, Token};
 use jiff::Timestamp;
@@ -236,6 +236,17 @@ impl Member {
     pub(super) async fn run(mut self, stop: &CancellationToken) {
         info!(group = %self.group, state = %self.machine.state(), "a member of a failover group");
         self.shared.metrics.state(&self.group, self.machine.state());
+        if self.machine.state().has_term() {
+            // What an earlier agent has left: no change of state, and yet somebody should know.
+            let state = self.machine.state();
+            self.note(&Change {
+                from: state,
+                to: state,
+                reason: self.machine.reason(),
+                token: self.machine.token(),
+                at: clock::now(),
+            });
+        }
         let mut until = None;
         loop {
             self.look();
@@ -489,28 +500,8 @@ impl Member {
     /// Notes what has changed, for everybody who asks.
     fn note_transitions(&mut self) {
         for change in self.machine.take_transitions() {
-            let message = report::explain(self, &change);
-            let time = Timestamp::now();
-            info!(group = %self.group, from = %change.from, to = %change.to, reason = %change.reason,
-                token = change.token.map(|token| token.0), "{message}");
-            self.since = time;
-            let note = match change.token {
-                Some(token) => {
-                    format!("{} → {}: {message} (token {token})", change.from, change.to)
-                }
-                None => format!("{} → {}: {message}", change.from, change.to),
-            };
-            let warning = report::is_warning(change.to, change.reason);
-            let unusual = change.reason.as_str();
-            self.tell(warning, unusual, change.to.as_str(), &note);
             self.shared.metrics.transition(&self.group, &change);
-            self.transition = Some(Transition {
-                from: change.from.to_string(),
-                to: change.to.to_string(),
-                reason: change.reason.to_string(),
-                message,
-                time,
-            });
+            self.note(&change);
             match change.to {
                 State::Elected => self.began = Some(change.reason),
                 State::Standby | State::Candidate => {
@@ -531,6 +522,28 @@ impl Member {
                 State::Starting | State::Leading => {}
             }
         }
+    }
+
+    /// Tells a change of state wherever people look.
+    fn note(&mut self, change: &Change) {
+        let message = report::explain(self, change);
+        let time = Timestamp::now();
+        info!(group = %self.group, from = %change.from, to = %change.to, reason = %change.reason,
+            token = change.token.map(|token| token.0), "{message}");
+        self.since = time;
+        let note = match change.token {
+            Some(token) => format!("{} → {}: {message} (token {token})", change.from, change.to),
+            None => format!("{} → {}: {message}", change.from, change.to),
+        };
+        let warning = report::is_warning(change.to, change.reason);
+        self.tell(warning, change.reason.as_str(), change.to.as_str(), &note);
+        self.transition = Some(Transition {
+            from: change.from.to_string(),
+            to: change.to.to_string(),
+            reason: change.reason.to_string(),
+            message,
+            time,
+        });
     }
 
     fn tell(&self, warning: bool, reason: &str, action: &str, note: &str) {

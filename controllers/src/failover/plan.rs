@@ -9,8 +9,8 @@ use helium_failover::kind::{FINALIZER, MultiClusterSpec};
 use kube::core::DynamicObject;
 use serde_json::Value;
 
-/// Ranks are whole numbers of 32 bits, below zero too: the seed's objects have any.
-const RANKS: std::ops::RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
+/// Ranks are what candidates' priorities are elsewhere, 32 bits and not below zero; no rank at all counts as 0.
+const RANKS: std::ops::RangeInclusive<i64> = 0..=i32::MAX as i64;
 
 /// What is wrong with an object, in one word and for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,16 +168,19 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn ranks_are_those_of_the_seed_within_reason() {
+    fn a_rank_is_a_number_that_others_can_have_as_priority() {
         let ranked = |rank: i64| {
             let object = object("a", 0, json!({"callsign": "c", "rank": rank}));
             rank_of(&object)
         };
-        for good in [i64::from(i32::MIN), -1, 0, 5, i64::from(i32::MAX)] {
+        for good in [0, 5, i64::from(i32::MAX)] {
             assert_eq!(ranked(good), Ok(good));
         }
-        let refused = ranked(i64::from(i32::MAX) + 1).unwrap_err();
-        assert_eq!(refused.reason, "InvalidRank");
+        for bad in [-1, i64::from(i32::MAX) + 1, i64::MIN] {
+            let refused = ranked(bad).unwrap_err();
+            assert_eq!(refused.reason, "InvalidRank");
+            assert!(refused.message.contains(&bad.to_string()));
+        }
     }
 
     fn rank_of(object: &DynamicObject) -> Result<i64, Problem> {

@@ -158,18 +158,20 @@ impl Member {
         let waiting = self.machine.unconfirmed();
         if !waiting.is_empty() && state.has_term() {
             let names = lease::terms_text(waiting).unwrap_or_default();
+            if state == State::Elected {
+                let text = format!(
+                    "nobody has confirmed that these terms are over: {names}. Bring the cluster back, or, if you know that its payload \
+                     doesn't run, say so with helium failover take --force"
+                );
+                return verdict(false, "PredecessorUnconfirmed", text);
+            }
             let text = format!(
-                "nobody has confirmed that these terms are over: {names}. Bring the cluster back, or, if you know that its payload doesn't run, \
-                 say so with helium failover take --force"
+                "the lease had run out, but these terms haven't been acknowledged to be over: {names}. Each ends by its own cluster's \
+                 clock, unless that cluster or its agent can't"
             );
-            return verdict(false, "PredecessorUnconfirmed", text);
+            return verdict(false, "NotAcknowledged", text);
         }
         match self.began {
-            Some(Reason::Expired) => verdict(
-                false,
-                "NotAcknowledged",
-                "the predecessor's lease ran out without its word that it stopped; it stops by its own clock, unless its cluster can't",
-            ),
             Some(Reason::Forced) => verdict(
                 true,
                 "Forced",
