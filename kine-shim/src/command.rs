@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use bytes::Bytes;
 use helium_journal::TlsFiles;
 use helium_journal::endpoint::Endpoint;
 use helium_telemetry::{Chain, logging};
@@ -138,6 +139,7 @@ fn config(options: Options) -> Config {
         server_key_file,
         trusted_ca_file,
         members_prefix,
+        incarnation_key,
         peer_cert_file,
         peer_key_file,
         peer_ca_file,
@@ -184,7 +186,10 @@ fn config(options: Options) -> Config {
             jitter: tuning.compact_interval_jitter,
             retain: tuning.compact_min_retain,
         }),
-        replica: replica_options(name, &tuning),
+        replica: replica::Options {
+            incarnation_key: incarnation_key.map(Bytes::from),
+            ..replica_options(name, &tuning)
+        },
         ..Config::new(endpoint, listen_address)
     }
 }

@@ -116,6 +116,11 @@ pub(crate) struct ServerFlags {
         value_parser = parse_members_prefix
     )]
     pub(crate) members_prefix: Option<String>,
+    /// A key that is put, for two hours, when the database was found to have gone back in time: helium-apiserver
+    /// looks for it at <its --etcd-prefix>/helium.dev/incarnations/store, and begins no term of a failover
+    /// group that an earlier one may overlap. The same for all instances on a log.
+    #[arg(long, env = "KINE_INCARNATION_KEY", value_parser = parse_incarnation_key)]
+    pub(crate) incarnation_key: Option<String>,
     /// Certificate that other instances are shown. Default: --server-cert-file.
     #[arg(long, env = "KINE_PEER_CERT_FILE", requires_all = ["peer_key_file", "server_cert_file"])]
     pub(crate) peer_cert_file: Option<PathBuf>,
@@ -393,6 +398,13 @@ impl Refused {
     }
 }
 
+fn parse_incarnation_key(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.ends_with('/') {
+        return Err("write a key, such as /registry/helium.dev/incarnations/store".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// A prefix of keys, with the slash at its end.
 fn parse_members_prefix(text: &str) -> Result<String, String> {
     let prefix = text.trim_end_matches('/');
@@ -487,6 +499,7 @@ mod tests {
             ["--startup-timeout", "soon"],
             ["--advertise-client-url", "not a url"],
             ["--server-cert-file", "without-a-key"],
+            ["--incarnation-key", "/registry/"],
             ["--no-such-flag", "1"],
         ] {
             let error = parse(&arguments).expect_err("refused");

@@ -71,7 +71,7 @@ pub use clock::{Clock, SystemClock};
 pub use error::{Error, Halt, Result};
 pub use keepalive::KeepAlive;
 pub use metrics::Metrics;
-pub use options::{LinkTls, Options, ReadBarrier};
+pub use options::{INCARNATION_TTL, LinkTls, Options, ReadBarrier};
 pub use peers::PeerService;
 pub use status::{Health, MemberView, Phase, Status, WatchCounts};
 pub use watch::WatchStream;

@@ -385,7 +385,8 @@ helium_start() {
 	process_start "$name-kine-shim" "$STATE/secrets/$name.env" "$SERVERS/kine-shim" --name "$name" \
 		--listen-address "127.0.0.1:$(shim_port "$name")" --advertise-client-url "$peers" --metrics-bind-address 0 \
 		--server-cert-file "$fleet/kine-shim.crt" --server-key-file "$fleet/kine-shim.key" \
-		--trusted-ca-file "$fleet/store-ca.crt" --peer-ca-file "$fleet/store-ca.crt" --members-prefix /helium/helium.dev/members/
+		--trusted-ca-file "$fleet/store-ca.crt" --peer-ca-file "$fleet/store-ca.crt" --members-prefix /helium/helium.dev/members/ \
+		--incarnation-key /helium/helium.dev/incarnations/store
 	wait_for "$name: kine-shim answers" 60 process_ready "$name-kine-shim" store_ok "$name"
 	write_file "$dir/cluster.yaml" 0644 <<-END
 		apiVersion: v1

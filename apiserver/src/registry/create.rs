@@ -47,6 +47,7 @@ impl Call<'_> {
         let fence = self.take_fence(Some(&mut object))?;
         self.set_token(&mut object, None);
         self.stamp(&mut object);
+        self.warn(self.version().schema.ignored(object.as_value(), None));
         self.warn(metadata_rules::warnings(&object, None));
 
         let mut attempt = 0;

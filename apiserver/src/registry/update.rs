@@ -195,6 +195,8 @@ impl Call<'_> {
         self.check_kind(&mut new, Some(&old), errors)?;
         self.check_candidate(&new, &old)?;
         self.check_collector_update(&old, &new).await?;
+        let schema = &self.version().schema;
+        self.warn(schema.ignored(new.as_value(), Some(old.as_value())));
         self.warn(metadata_rules::warnings(&new, Some(&old)));
         if metadata_rules::completes_deletion(&new) {
             return Ok(Next::Remove(new, fence));

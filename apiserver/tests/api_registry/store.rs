@@ -6,6 +6,7 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use helium_etcd_proto::etcdserverpb::kv_client::KvClient;
 use helium_etcd_proto::etcdserverpb::watch_client::WatchClient;
 use helium_etcd_proto::etcdserverpb::watch_request::RequestUnion;
 use helium_etcd_proto::mvccpb;
+use helium_journal::Journal;
 use helium_testkit::{free_port, wait_for};
 use kine_shim::{ListenAddress, Server, Storage};
 use tempfile::TempDir;
@@ -58,6 +60,22 @@ impl TestStore {
             peer_port: free_port(),
         };
         store.resume().await;
+        store
+    }
+
+    /// A kine-shim on a journal of the test's own, which tells of setbacks.
+    pub(crate) async fn start_on(journal: Arc<dyn Journal>, incarnation_key: &'static str) -> Self {
+        let mut store = Self {
+            process: None,
+            dir: TempDir::new().expect("a temporary folder"),
+            client_port: free_port(),
+            peer_port: free_port(),
+        };
+        let address = ListenAddress::Tcp(format!("127.0.0.1:{}", store.client_port));
+        let mut config = kine_shim::Config::new(Storage::Journal(journal), address);
+        config.replica.incarnation_key = Some(Bytes::from_static(incarnation_key.as_bytes()));
+        let running = Server::start(config).await.expect("kine-shim starts");
+        store.process = Some(Process::Shim(running));
         store
     }
 

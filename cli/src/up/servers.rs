@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::options::Cluster;
 
 /// Prefix of every key, the same for all clusters: that is what makes them share.
-const STORE_PREFIX: &str = "/registry";
+pub(super) const STORE_PREFIX: &str = "/registry";
 /// Time between two compactions, as kube-apiserver has it.
 const COMPACTION_INTERVAL: Duration = Duration::from_secs(300);
 /// Paths that need no rights.

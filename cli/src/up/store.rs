@@ -9,7 +9,7 @@ use helium_journal::endpoint::Endpoint;
 use kine_shim::{BindError, Config, ListenAddress, Running, Server, StartError, Storage};
 use url::Url;
 
-use super::servers::reachable;
+use super::servers::{STORE_PREFIX, reachable};
 use crate::error::{Error, Result};
 
 /// How long a database may be out of reach before the start is given up. A person waits here.
@@ -50,7 +50,9 @@ impl Store {
             log_id: 0,
             patience: PATIENCE,
         };
-        let config = Config::new(storage, ListenAddress::Tcp(listen.to_string()));
+        let mut config = Config::new(storage, ListenAddress::Tcp(listen.to_string()));
+        let key = format!("{STORE_PREFIX}/helium.dev/incarnations/store");
+        config.replica.incarnation_key = Some(key.into());
         let running = match Server::start(config).await {
             Ok(running) => running,
             Err(StartError::Bind(BindError::InUse { .. })) => {

@@ -19,6 +19,7 @@ mod default;
 mod defaults;
 mod embedded;
 mod formats;
+mod ignored;
 mod junctors;
 mod keywords;
 mod lists;
@@ -82,6 +83,8 @@ pub enum ListType {
 pub struct Schema {
     title: String,
     description: String,
+    /// Why the field means nothing (`x-helium-ignored`); empty if it means something.
+    ignored: String,
     json_type: Option<JsonType>,
     nullable: bool,
     default: Option<Value>,
@@ -210,6 +213,12 @@ impl Schema {
             errors.append(lists::validate(self, object));
         }
         errors
+    }
+
+    /// What to tell who writes an object: each field that is declared to mean nothing (`x-helium-ignored`), with its path and why, if it is
+    /// there and was not there like that in `old`.
+    pub fn ignored(&self, object: &Value, old: Option<&Value>) -> Vec<String> {
+        ignored::warnings(self, object, old)
     }
 
     /// The schema of a field below this one, following names only.

@@ -3,7 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
+
+/// How long the key of an incarnation stays, in seconds: somewhat longer than whoever asks for it can have to wait, which is twice the
+/// hour that a lease of helium-apiserver's may last.
+pub const INCARNATION_TTL: i64 = 2 * 3600 + 100;
 
 /// How a linearizable read makes sure that nothing newer exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,6 +76,9 @@ pub struct Options {
     /// How far revisions jump after the database went back in time, beyond the newest revision
     /// that this instance has shown to anybody.
     pub incarnation_bump: i64,
+    /// A key that is put with each incarnation, for clients that must know of one in their transactions. It goes by itself after
+    /// [`INCARNATION_TTL`].
+    pub incarnation_key: Option<Bytes>,
     /// Failovers of the database lose nothing that was acknowledged (synchronous replication). Else
     /// another timeline or system identifier counts as a database that went back in time.
     pub trust_failovers: bool,
@@ -121,6 +129,7 @@ impl Default for Options {
             fetch_entries: 1024,
             fetch_bytes: 8 << 20,
             incarnation_bump: 1_000_000,
+            incarnation_key: None,
             trust_failovers: false,
             limits: helium_mvcc::Limits::default(),
             peers: true,

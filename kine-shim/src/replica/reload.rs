@@ -6,6 +6,9 @@
 //! appended: it lifts the revision beyond everything that this instance has shown to anybody, and
 //! compacts all that is older, so that every watch and every list begins anew. Of several instances
 //! that notice the accident, the first to append does it for all whose revisions it covers.
+//!
+//! Clients that hold something only by what they were once told (a failover group's terms) must learn of it before they are told
+//! anything new: with `incarnation_key` the entry puts a key, which they compare with in their transactions.
 
 mod chain;
 mod incarnation;

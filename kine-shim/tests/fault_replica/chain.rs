@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use helium_journal::{Appended, Entry, EntryId, Slot};
-use helium_mvcc::{Error as Refusal, KeyRange, Revision, WatchBody, WatchRequest};
+use helium_mvcc::{
+    Compare, CompareResult, CompareTarget, Error as Refusal, KeyRange, PutRequest, Request,
+    Revision, TxnOp, TxnRequest, WatchBody, WatchRequest,
+};
 use helium_testkit::wait_for;
-use kine_shim::replica::{Error, Options, Phase};
+use kine_shim::replica::{Error, INCARNATION_TTL, Options, Phase};
 
-use super::harness::{BOUND, Instance, LOG, World, options, put, quiet};
+use super::harness::{BOUND, Instance, LOG, World, options, put, quiet, txn};
 use super::staged::{Act, Call, Gate};
 
 async fn ten_writes(instance: &Instance) {
@@ -55,6 +58,78 @@ async fn a_lost_tail_ends_watches_and_never_uses_a_revision_twice() {
     assert!(next.0 > exposed.0 + 1000);
     let fresh = world.start_with(quiet("fresh")).await;
     assert_eq!(fresh.digest(), one.digest());
+}
+
+/// What a client holds by an acknowledgement that was lost it may hold for a while: whoever could give it to another compares with a
+/// key in the transaction, so it must be there before anything is served, for all alike, and go by itself.
+#[tokio::test(start_paused = true)]
+async fn an_incarnation_is_told_by_a_key_in_the_very_entry_that_begins_it() {
+    const KEY: &str = "helium.dev/incarnation";
+    let telling = |name: &str| Options {
+        incarnation_key: Some(Bytes::from_static(KEY.as_bytes())),
+        ..quiet(name)
+    };
+    let world = World::default();
+    let one = world.start_with(telling("one")).await;
+    let two = world.start_with(telling("two")).await;
+    ten_writes(&one).await;
+    two.replica.read_barrier().await.expect("caught up");
+    assert_eq!(one.memory(KEY), None, "nothing has happened");
+    // Judged by what was there before: it must not pass behind the setback.
+    let judged = Request::Txn(TxnRequest {
+        compare: vec![Compare {
+            range: KeyRange::single(KEY),
+            target: CompareTarget::Mod(Revision::UNSET),
+            result: CompareResult::Equal,
+        }],
+        success: vec![TxnOp::Put(PutRequest::new("term", "mine"))],
+        failure: Vec::new(),
+    });
+    assert_eq!(world.database.lose_tail(LOG, Slot(6)), Some(4));
+    // Whether it is refused undecided by whoever noticed, or evaluated behind it: it isn't done.
+    match two.propose(judged).await {
+        Ok(answer) => assert!(!txn(answer).succeeded),
+        Err(error) => assert!(matches!(error, Error::Unavailable(_)), "{error:?}"),
+    }
+    let (first, second) = tokio::join!(one.replica.read_barrier(), two.replica.read_barrier());
+    first.or(second).expect("recovered");
+    one.replica.wait_ready().await.expect("recovered");
+    two.replica.wait_ready().await.expect("recovered");
+    assert_eq!(one.get(KEY).await, Some(("1".into(), 1)));
+    assert_eq!(two.get(KEY).await, Some(("1".into(), 1)));
+    assert_eq!(one.memory("term"), None);
+    let fresh = world.start_with(quiet("fresh")).await;
+    assert_eq!(fresh.digest(), one.digest());
+    assert_eq!(two.digest(), one.digest());
+    let told = fresh.replica.read(|state| {
+        let kv = state.get(KEY.as_bytes()).expect("there");
+        let ttl = state.leases().find(|lease| lease.id == kv.lease);
+        (kv.mod_revision, ttl.map(|lease| lease.ttl))
+    });
+    let (revision, ttl) = told.expect("served");
+    assert_eq!(ttl, Some(INCARNATION_TTL), "it goes by itself");
+    assert_eq!(revision, one.revision(), "and nothing came between");
+
+    // Once more: another number, at another revision.
+    ten_writes(&one).await;
+    let entries = world.entries(Slot::ZERO).await.len();
+    let slot = Slot(i64::try_from(entries).expect("few") - 5);
+    assert_eq!(world.database.lose_tail(LOG, slot), Some(5));
+    assert_eq!(one.get(KEY).await, Some(("2".into(), 2)));
+    // Who isn't asked for it tells nothing.
+    let plain = World::default();
+    let silent = plain.start_with(quiet("silent")).await;
+    ten_writes(&silent).await;
+    plain
+        .database
+        .lose_tail(LOG, Slot(6))
+        .expect("no checkpoint");
+    assert_eq!(silent.get(KEY).await, None);
+    let keys = silent
+        .replica
+        .read(|state| (state.key_count(), state.leases().count()));
+    assert_eq!(keys.ok(), Some((1, 0)));
+    assert_eq!(silent.replica.status().incarnation.0, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,10 @@
 //! Terms after the store went back in time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use helium_journal::memory::MemoryDatabase;
+use helium_journal::{Journal, LogId, Slot};
 use helium_testkit::wait_for;
 use serde_json::json;
 
@@ -105,4 +108,44 @@ async fn terms_begin_again_when_those_that_were_forgotten_are_over() {
         .expect("seconds");
     assert!(seconds > 50, "{seconds}");
     one.stop().await;
+}
+
+/// A database that is failed over to a copy which lacks the newest entries, a term among them: its holder believes in it.
+#[tokio::test]
+async fn a_term_that_the_database_has_lost_is_not_followed_by_another_at_once() {
+    let database = MemoryDatabase::default();
+    let log = LogId(0);
+    let store = TestStore::start_on(Arc::new(database.journal(log)), INCARNATION).await;
+    let [one, two] = servers::<2>(&store).await;
+    let (first, second) = (one.client(), two.client());
+    write(&first, lease("c1", 1, "Free")).await.ok();
+    write(&first, lease("", 1, "Stopped")).await.ok();
+    let newest = database.journal(log).head_read(Slot::ZERO).await;
+    let (slot, _) = newest.expect("memory").newest.expect("entries");
+    let claimed = write(&first, lease("c1", 2, "Free")).await.ok();
+    let lost = database.lose_tail(log, slot);
+    assert!(lost.is_some_and(|lost| lost > 0), "{lost:?}");
+
+    // Free, as far as the store knows. The first answers may be those of a store that is being loaded.
+    wait_for("the store is back", BOUND, || async {
+        second.get(super::LEASE).await.code == 200
+    })
+    .await;
+    assert_eq!(
+        second.get(super::LEASE).await.ok()["spec"]["holderIdentity"],
+        ""
+    );
+    wait_for("the claim is refused for the setback", BOUND, || async {
+        let reply = write(&second, lease("c2", 3, "Free")).await;
+        assert_ne!(reply.code, 200, "{}", reply.body);
+        reply.body["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("store went back in time"))
+    })
+    .await;
+    refused(&second, "c2", 3).await;
+    refused(&first, "c1", 3).await;
+    assert!(crate::support::revision(&second.get(GROUP).await.ok()) < token(&claimed));
+    one.stop().await;
+    two.stop().await;
 }

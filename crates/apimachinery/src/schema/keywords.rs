@@ -6,7 +6,7 @@ use super::{JsonType, ListType, Schema};
 use crate::field::{ErrorList, FieldError, Path};
 
 /// Keywords that a schema may have; the forbidden ones are among them because they are known.
-const KNOWN: [&str; 44] = [
+const KNOWN: [&str; 45] = [
     "$ref",
     "$schema",
     "additionalItems",
@@ -44,6 +44,7 @@ const KNOWN: [&str; 44] = [
     "title",
     "type",
     "uniqueItems",
+    "x-helium-ignored",
     "x-kubernetes-embedded-resource",
     "x-kubernetes-int-or-string",
     "x-kubernetes-list-map-keys",

@@ -27,6 +27,7 @@ pub(super) fn schema(raw: &Value, path: &Path<'_>, errors: &mut ErrorList) -> Sc
     let int_or_string = reader.flag("x-kubernetes-int-or-string");
     Schema {
         title: reader.text("title"),
+        ignored: reader.text("x-helium-ignored"),
         description: reader.text("description"),
         json_type: reader.json_type(),
         nullable: reader.flag("nullable"),

@@ -1,13 +1,22 @@
 //! Whether the loaded state may be served as it is, and the entry that makes it so.
 
+use bytes::Bytes;
 use helium_journal::{Appended, Slot};
-use helium_mvcc::{Batch, IncarnationRequest, Request, Revision};
+use helium_mvcc::{
+    Batch, Error as Refusal, Incarnation, IncarnationRequest, LeaseGrantRequest, LeaseId,
+    PutRequest, Request, Revision,
+};
+use rand::Rng as _;
 
 use super::chain::Chain;
 use super::{Cause, Former, Interrupted};
 use crate::replica::backoff::Backoff;
 use crate::replica::core::Position;
+use crate::replica::options::INCARNATION_TTL;
 use crate::replica::shared::{Shared, journal_epoch};
+
+/// How often a random id is drawn again because a lease has it already.
+const ID_ATTEMPTS: usize = 8;
 
 /// The revision that an incarnation must exceed; `None` if none is needed.
 pub(super) fn needed(chain: &Chain, former: Option<&Former>, cause: Cause) -> Option<Revision> {
@@ -24,6 +33,33 @@ pub(super) fn needed(chain: &Chain, former: Option<&Former>, cause: Cause) -> Op
     let is_whole = cause != Cause::OtherDatabase && (is_intact || is_out_of_sight);
     let is_fine = is_continued || (is_whole && revision >= beyond);
     (!is_fine).then_some(beyond.max(revision))
+}
+
+/// Puts the key that tells of an incarnation, in the very entry that begins it: nobody is served a state in which the one is there
+/// without the other, whoever replays it.
+fn tell(batch: &mut Batch<'_>, key: &Bytes, incarnation: Incarnation) {
+    let granted = (0..ID_ATTEMPTS).find_map(|_| {
+        let id = LeaseId(rand::rng().random_range(1..i64::MAX));
+        let ttl = INCARNATION_TTL;
+        let grant = Request::LeaseGrant(LeaseGrantRequest { id, ttl });
+        match batch.evaluate(&grant) {
+            Err(Refusal::LeaseExists) => None,
+            other => Some(other.map(|_| id)),
+        }
+    });
+    let put = granted
+        .unwrap_or(Err(Refusal::LeaseExists))
+        .and_then(|lease| {
+            let value = incarnation.0.to_string();
+            batch.evaluate(&Request::Put(PutRequest {
+                lease,
+                ..PutRequest::new(key.clone(), value)
+            }))
+        });
+    // An alarm forbids writes. Clients can't write then, either.
+    if let Err(error) = put {
+        tracing::error!(%error, "the key that tells of the incarnation could not be put");
+    }
 }
 
 /// Appends an incarnation behind the chain, unless somebody else takes the slot. Either way the
@@ -47,6 +83,9 @@ pub(super) async fn append(
         // Its evaluation asks nothing that could be refused.
         tracing::error!(%error, "incarnation refused");
         return Err(Interrupted::Moved);
+    }
+    if let Some(key) = &shared.options.incarnation_key {
+        tell(&mut batch, key, request.incarnation);
     }
     let body = batch.finish();
     let position = Position {
