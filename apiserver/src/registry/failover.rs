@@ -44,12 +44,15 @@ impl Registry {
         let setback = Arc::clone(&self.setback);
         self.tasks.spawn(async move {
             let mut changed = cache.changes();
+            let mut seen = 0;
             loop {
                 changed.borrow_and_update();
                 if cache.is_filled() {
                     let (entry, _) = cache.get(Keyspace::INCARNATION);
                     let revision = entry.map_or(0, |entry| entry.revision);
-                    if revision > setback.known() {
+                    let is_news = revision != seen && revision > setback.known();
+                    seen = revision;
+                    if is_news {
                         tracing::warn!(revision, "the store went back in time; no term of a failover group begins for a while");
                         setback.note(revision, Instant::now());
                     }

@@ -116,19 +116,32 @@ async fn the_examples_are_objects_of_the_kind_that_is_declared() {
     // What is accepted and means nothing is told when it is written, and then no more.
     let example = &manifest("examples/sheffield.yaml")[0];
     let url = format!("{MULTI_CLUSTERS}/sheffield");
-    let again = client.post(&format!("{MULTI_CLUSTERS}?dryRun=All"), &renamed(example)).await;
+    let again = client
+        .post(&format!("{MULTI_CLUSTERS}?dryRun=All"), &renamed(example))
+        .await;
     let expected = ["spec.fleet: clusters find", "spec.port: clusters find"];
     assert!(
-        again.warnings.len() == 2 && again.warnings.iter().zip(expected).all(|(text, start)| text.starts_with(start)),
+        again.warnings.len() == 2
+            && again
+                .warnings
+                .iter()
+                .zip(expected)
+                .all(|(text, start)| text.starts_with(start)),
         "{:?}",
         again.warnings
     );
-    let rank = client.patch(&url, MERGE, &json!({"spec": {"rank": 11}})).await;
+    let rank = client
+        .patch(&url, MERGE, &json!({"spec": {"rank": 11}}))
+        .await;
     assert_eq!(rank.warnings, [""; 0]);
     let port = json!({"spec": {"port": 9991, "address": "0.0.0.0", "fleet": null}});
     let port = client.patch(&url, MERGE, &port).await;
     assert_eq!(port.warnings.len(), 2, "{:?}", port.warnings);
-    assert!(port.warnings[0].starts_with("spec.address: nothing listens"), "{:?}", port.warnings);
+    assert!(
+        port.warnings[0].starts_with("spec.address: nothing listens"),
+        "{:?}",
+        port.warnings
+    );
     assert_eq!(port.ok()["spec"]["port"], 9991);
     // What makes no sense is told by a condition, not refused.
     let odd = json!({

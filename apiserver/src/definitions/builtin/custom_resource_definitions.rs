@@ -92,19 +92,21 @@ fn schemas(definition: &mut Value) -> impl Iterator<Item = (String, &mut Value)>
 /// The schemas below a schema, by a name that each has beside the others.
 fn below(schema: &mut Value) -> impl Iterator<Item = (String, &mut Value)> {
     let members = schema.as_object_mut().into_iter().flatten();
-    members.flat_map(|(keyword, value)| -> Box<dyn Iterator<Item = (String, &mut Value)>> {
-        match (keyword.as_str(), value) {
-            ("properties", Value::Object(properties)) => Box::new(
-                properties
-                    .iter_mut()
-                    .map(|(name, schema)| (format!("properties {name}"), schema)),
-            ),
-            ("items" | "additionalProperties", schema) => {
-                Box::new(std::iter::once((keyword.clone(), schema)))
+    members.flat_map(
+        |(keyword, value)| -> Box<dyn Iterator<Item = (String, &mut Value)>> {
+            match (keyword.as_str(), value) {
+                ("properties", Value::Object(properties)) => Box::new(
+                    properties
+                        .iter_mut()
+                        .map(|(name, schema)| (format!("properties {name}"), schema)),
+                ),
+                ("items" | "additionalProperties", schema) => {
+                    Box::new(std::iter::once((keyword.clone(), schema)))
+                }
+                _ => Box::new(std::iter::empty()),
             }
-            _ => Box::new(std::iter::empty()),
-        }
-    })
+        },
+    )
 }
 
 /// Takes our own keywords out of a schema.
@@ -209,10 +211,16 @@ mod tests {
         let stored = definition(&[("v1", schema(Some("one"))), ("v2", schema(Some("two")))]);
         let mut shown = stored.clone();
         hide(&mut shown);
-        assert_eq!(shown, definition(&[("v1", schema(None)), ("v2", schema(None))]));
+        assert_eq!(
+            shown,
+            definition(&[("v1", schema(None)), ("v2", schema(None))])
+        );
         let mut changed = definition(&[("v2", schema(None)), ("v3", schema(None))]);
         restore(&mut changed, &stored);
-        assert_eq!(changed, definition(&[("v2", schema(Some("two"))), ("v3", schema(None))]));
+        assert_eq!(
+            changed,
+            definition(&[("v2", schema(Some("two"))), ("v3", schema(None))])
+        );
         restore(&mut shown, &stored);
         assert_eq!(shown, stored);
     }

@@ -95,7 +95,10 @@ mod tests {
         let mut moved = all.clone();
         moved["spec"]["port"] = 1.into();
         moved["spec"]["rank"] = 6.into();
-        assert_eq!(schema.ignored(&moved, Some(&all)), ["spec.port: nothing listens"]);
+        assert_eq!(
+            schema.ignored(&moved, Some(&all)),
+            ["spec.port: nothing listens"]
+        );
         let bare = with(json!({"rank": 5, "port": null}));
         assert_eq!(schema.ignored(&bare, Some(&all)), [""; 0]);
         let wrong = json!({"type": "object", "properties": {"a": {"type": "string", "x-helium-ignored": true}}});
