@@ -8,6 +8,7 @@ mod inputs;
 mod jobs;
 mod report;
 mod slot;
+mod sweeping;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -127,6 +128,7 @@ pub(super) struct Member {
     holding: Slot,
     readiness: Slot,
     forgetting: Slot,
+    sweeping: Slot,
     entry_written: Option<Option<MemberEntry>>,
     /// The group's version when the entry was written last.
     entry_version: Option<String>,
@@ -202,6 +204,7 @@ impl Member {
             status: Slot::default(),
             holding: Slot::default(),
             readiness: Slot::default(),
+            sweeping: Slot::default(),
             forgetting: Slot::default(),
             entry_written: None,
             entry_version: None,
@@ -321,6 +324,7 @@ impl Member {
             &self.holding,
             &self.forgetting,
             &self.readiness,
+            &self.sweeping,
         ];
         let soonest = slots.into_iter().filter_map(Slot::wakes).min();
         let waits = soonest.map(|at| at.saturating_duration_since(Instant::now()));

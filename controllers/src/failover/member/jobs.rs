@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 use super::report;
 use super::{Member, Seen, Standing};
 use crate::failover::payload::{
-    ApplyOutcome, Failure, ForgetOutcome, Readiness, StopOutcome, TermContext,
+    ApplyOutcome, Failure, ForgetOutcome, Readiness, StopOutcome, SweepOutcome, TermContext,
 };
 use crate::failover::store::{self, Answer};
 use crate::failover::switch::{self, LocalLease};
@@ -54,6 +54,8 @@ pub(super) enum Finished {
     Held(kube::Result<()>),
     /// The payload was looked at.
     Looked(Result<Option<Readiness>, Failure>),
+    /// Late writes were looked for.
+    Swept(SweepOutcome),
 }
 
 /// MultiClusters, as clients name them.
@@ -370,6 +372,7 @@ impl Member {
                 // What it came to shows in the watch.
                 self.holding.rest(Duration::from_millis(200), now);
             }
+            Finished::Swept(done) => self.swept(done, now),
             Finished::Looked(looked) => {
                 let ready = looked
                     .inspect_err(|failure| {
@@ -471,6 +474,7 @@ impl Member {
     pub(super) fn write_down(&mut self) {
         let now = Instant::now();
         self.look_after_payload(now);
+        self.sweep(now);
         let Some(client) = self.shared.clients.borrow().clone() else {
             return;
         };
