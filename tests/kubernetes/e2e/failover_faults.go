@@ -116,6 +116,10 @@ var standbys int
 
 // failStoreOver gives the database a standby, kills it, and lets the standby take its place.
 func failStoreOver() error {
+	// It may just have been started again after another fault.
+	if err := database.WaitReady(startBound, func() error { return database.SQL("postgres", "SELECT 1") }); err != nil {
+		return err
+	}
 	standbys++
 	standby, err := database.StartStandby(clusters[0].env, fmt.Sprintf("standby-%d", standbys))
 	if err != nil {

@@ -30,7 +30,7 @@ func TestFailoverBadInput(t *testing.T) {
 		{"an object of somebody else's", multi{Payload: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: somebody-elses}\ndata: {taken: \"yes\"}\n"}, "PayloadApplied", []string{"somebody-elses"}},
 		{"a namespace that isn't there", multi{Payload: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: not-there}\n"}, "PayloadApplied", []string{"not-there"}},
 		{"a callsign that isn't a name", multi{Callsign: "Not a name!", Payload: good}, "Accepted", []string{"Not a name!"}},
-		{"a rank out of range", multi{Rank: -5, Payload: good}, "Accepted", []string{"-5"}},
+		{"a rank out of range", multi{Rank: 3_000_000_000, Payload: good}, "Accepted", []string{"3000000000"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			name := "bad-" + strings.ToLower(strings.ReplaceAll(strings.ReplaceAll(test.name, " ", "-"), "'", ""))

@@ -12,6 +12,9 @@ import (
 	"helium.dev/tests/kubernetes/story"
 )
 
+// notCompared parts what is the same in every run from what depends on how busy the machine is.
+const notCompared = "what follows differs"
+
 // The whole story of docs/failover-transcript.md, once more: with E2E_RECORD=1 it is
 // written down as it is now, else what is printed must have the same shape.
 func TestFailoverStory(t *testing.T) {
@@ -64,6 +67,9 @@ func TestFailoverStory(t *testing.T) {
 	environ[len(environ)-1] = "KUBECONFIG=" + merged
 	wall := time.Now()
 	err = s.Run(harness.Repository(), environ, func(directive string) error {
+		if directive == notCompared {
+			return nil
+		}
 		name, ok := strings.CutPrefix(directive, "the agent starts again in ")
 		if !ok || named(name) == nil {
 			return fmt.Errorf("no such directive")
@@ -87,6 +93,9 @@ func TestFailoverStory(t *testing.T) {
 		return
 	}
 	for _, step := range s.Steps {
+		if step.Directive == notCompared {
+			break
+		}
 		if want, now := story.Shape(step.Printed), story.Shape(step.Now); step.Command != "" && want != now {
 			t.Errorf("$ %s\nprinted\n%s\nwhich has another shape than\n%s", step.Command, step.Now, step.Printed)
 		}

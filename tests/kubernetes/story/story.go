@@ -25,8 +25,7 @@ type Story struct {
 // Step is a command of a story, or something that the reader doesn't do: a
 // remark `<!-- test: … -->` names it.
 type Step struct {
-	Command   string
-	directive string
+	Command, Directive string
 	// Printed is what it printed when the story was told.
 	Printed string
 	at      int // index of the command's line
@@ -49,7 +48,7 @@ func Read(text string) (*Story, error) {
 		case i == 0:
 			s.Title = strings.TrimPrefix(line, "# ")
 		case !console && found != nil:
-			s.Steps = append(s.Steps, &Step{directive: found[1]})
+			s.Steps = append(s.Steps, &Step{Directive: found[1]})
 		case !console && line == "```console":
 			console, last = true, nil
 		case console && line == "```":
@@ -74,9 +73,9 @@ func Read(text string) (*Story, error) {
 func (s *Story) Run(dir string, environ []string, direct func(directive string) error) error {
 	start := time.Now()
 	for _, step := range s.Steps {
-		if step.directive != "" {
-			if err := direct(step.directive); err != nil {
-				return fmt.Errorf("%s: %w", step.directive, err)
+		if step.Directive != "" {
+			if err := direct(step.Directive); err != nil {
+				return fmt.Errorf("%s: %w", step.Directive, err)
 			}
 			continue
 		}
@@ -152,7 +151,9 @@ var differs = []struct {
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?`), "TIME"},
 	{regexp.MustCompile(`\b(webfront)-[a-z0-9]{6,10}-[a-z0-9]{5}\b`), "$1-POD"},
-	{regexp.MustCompile(`\b(\d+(\.\d+)?(ms|µs|us|s|m|h|d)\s?)+\b`), "AGO"},
+	// How often kubectl says so depends on its watch; and warnings come on another output, in any order.
+	{regexp.MustCompile(`(?m)^(Waiting for deployment|Warning:) .*\n`), ""},
+	{regexp.MustCompile(`\b(\d+(\.\d+)? ?(ms|µs|us|s|m|h|d))+\b`), "AGO"},
 	{regexp.MustCompile(`<unknown>|<invalid>|\bjust now\b`), "AGO"},
 	{regexp.MustCompile(`\b\d{2,}\b`), "N"},
 	{regexp.MustCompile(`[ \t]+`), " "},

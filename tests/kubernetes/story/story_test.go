@@ -38,6 +38,9 @@ func TestShapesOfOutput(t *testing.T) {
 	if Shape(a) != Shape(b) {
 		t.Errorf("%q\n%q", Shape(a), Shape(b))
 	}
+	if Shape("done (after 4.6 s)\nWaiting for deployment x\nend 12s\n") != Shape("Warning: y\ndone (after 10.1 s)\nend 1m2s\n") {
+		t.Errorf("%q", Shape("done (after 4.6 s)\nWaiting for deployment x\nend 12s\n"))
+	}
 	if Shape(a) == Shape(strings.Replace(a, "cluster2", "cluster1", 1)) {
 		t.Error("another leader must be another shape")
 	}
