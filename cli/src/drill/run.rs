@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::clock::Clock;
 use super::eyes::{self, Notebook};
 use super::fleet::Fleet;
-use super::history::{Fault, History, Settled, Unanswered, VERSION, View};
+use super::history::{Fault, History, Moment, Settled, Unanswered, VERSION, View};
 use super::plan::{self, Round};
 use super::site::{self, Kind, Site};
 use super::{agreement, fault, finish, heal, own, writer};
@@ -23,6 +23,8 @@ use crate::options::{DrillRunOptions, Scenario};
 const WELL_WITHIN: Duration = Duration::from_secs(60);
 /// The same after everything was healed: servers start, leases run out, payloads are stopped.
 const WELL_AGAIN_WITHIN: Duration = Duration::from_secs(90);
+/// How long all clusters must agree on one term, in seconds, before something else is broken.
+const WELL_FOR: f64 = 3.0;
 /// Pause between two looks at whether all is well.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -328,16 +330,33 @@ impl<'a> Drill<'a> {
     /// Waits until all clusters agree.
     async fn well(&self, round: u32, healed: super::history::Moment, bound: Duration) -> Settled {
         let until = tokio::time::Instant::now() + bound;
+        // Since when all agree, and on what: a hand-over that is on its way changes it again.
+        let mut agreed: Option<(Moment, Option<i64>)> = None;
         loop {
             let asked = self.notebook.clock.now();
             let views = self.views().await;
             let wrong = agreement::contradictions(&views);
-            let is_over = tokio::time::Instant::now() >= until || self.cancel.is_cancelled();
-            if wrong.is_empty() || is_over {
+            let term = views.first().and_then(|view| view.lease_token);
+            agreed = match agreed {
+                _ if !wrong.is_empty() => None,
+                Some((since, same)) if same == term => Some((since, same)),
+                _ => Some((asked, term)),
+            };
+            if let Some((since, _)) = agreed
+                && asked.since(since) >= WELL_FOR
+            {
                 return Settled {
                     round,
                     healed,
-                    at: wrong.is_empty().then_some(asked),
+                    at: Some(since),
+                    wrong,
+                };
+            }
+            if tokio::time::Instant::now() >= until || self.cancel.is_cancelled() {
+                return Settled {
+                    round,
+                    healed,
+                    at: agreed.map(|(since, _)| since),
                     wrong,
                 };
             }
