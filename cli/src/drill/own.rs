@@ -59,6 +59,7 @@ pub(crate) async fn check(sites: &[Site]) -> Result<()> {
 pub(crate) async fn make(sites: &[Site], mode: DrillMode, lease_seconds: u32) -> Result<()> {
     let group = group();
     for (index, site) in sites.iter().enumerate() {
+        namespace_gone(site).await?;
         let namespace = json!({
             "apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": NAMESPACE, "labels": {LABEL: MANAGER}},
@@ -90,6 +91,22 @@ pub(crate) async fn make(sites: &[Site], mode: DrillMode, lease_seconds: u32) ->
         create(site, &site::members_path(&group), &member).await?;
     }
     Ok(())
+}
+
+/// Waits until the namespace that an earlier drill has deleted is gone: nothing can be made in it before.
+async fn namespace_gone(site: &Site) -> Result<()> {
+    let path = format!("/api/v1/namespaces/{NAMESPACE}");
+    let until = tokio::time::Instant::now() + REMOVED_WITHIN;
+    loop {
+        let found = site.read_any(&path).await;
+        let found = found.map_err(|refusal| site.refused("asking for the namespace", refusal))?;
+        let is_going =
+            found.is_some_and(|found| found["metadata"]["deletionTimestamp"].is_string());
+        if !is_going || tokio::time::Instant::now() >= until {
+            return Ok(()); // what is made next says what is wrong
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// The account that payloads of the namespace are applied as, where the agents are told so.
