@@ -113,10 +113,13 @@ fn word(group: &Group, record: Option<&Record>, cluster: &ClusterName) -> Word {
     {
         terms.push((leader.clone(), token));
     }
-    // Where nobody leads, the last term was given up, which is said there; the word covers it all the same.
+    // Where nobody leads, the last term was given up, which is said there; the word covers it all the same. Of terms that haven't begun nobody
+    // can say that they are over: the server refuses that.
+    let newest = status.history.first().and_then(|term| term.token);
     let last = match &status.leader {
         Some(leader) if leader == cluster => None,
-        _ => status.token,
+        Some(_) => status.token,
+        None => status.token.or(newest),
     };
     let tokens = terms.iter().map(|(_, token)| *token).chain(last);
     Word {
@@ -176,7 +179,7 @@ fn risk(group: &Group, cluster: &ClusterName, word: &Word) -> String {
 #[cfg(test)]
 mod tests {
     use helium_failover::GroupName;
-    use helium_failover::kind::{GroupSpec, GroupStatus, MemberEntry};
+    use helium_failover::kind::{GroupSpec, GroupStatus, MemberEntry, TermEntry};
     use helium_failover::lease::LeaseView;
     use serde_json::json;
 
@@ -249,7 +252,14 @@ mod tests {
 
     #[test]
     fn a_free_lease_needs_no_more_than_its_last_token() {
-        let word = word(&group(None), None, &named("newyork"));
+        let mut free = group(None);
+        free.status.token = None;
+        free.status.history = vec![TermEntry {
+            token: Some(Token(90)),
+            cluster: named("sheffield"),
+            ..TermEntry::default()
+        }];
+        let word = word(&free, None, &named("newyork"));
         assert_eq!((word.token, word.terms.len()), (Token(90), 0));
         assert!(declared(&word).contains("no term is open"));
     }
