@@ -343,7 +343,8 @@ impl Member {
         let inputs = self.inputs.borrow_and_update().clone();
         let now = clock::now();
         let seen = std::mem::replace(&mut self.seen, inputs);
-        if !self.seen.own.is(&seen.own) {
+        let news = !self.seen.own.is(&seen.own);
+        if news {
             self.read_own();
             self.see_own(now);
         }
@@ -352,7 +353,7 @@ impl Member {
             (None, None) => true,
             _ => false,
         };
-        if !self.seen.group.is(&seen.group) || !alive {
+        if news || !self.seen.group.is(&seen.group) || !alive {
             self.see_group(now);
         }
         if !self.seen.lease.is(&seen.lease) {
@@ -472,7 +473,16 @@ impl Member {
             Ok((group, view))
         });
         match read {
-            Ok((group, view)) => {
+            Ok((group, mut view)) => {
+                if self.own.is_some()
+                    && let Some(me) = view
+                        .members
+                        .iter_mut()
+                        .find(|member| member.cluster == self.shared.me)
+                {
+                    // Our entry follows our object, and may be behind it.
+                    me.rank = self.rank;
+                }
                 if self.joined.is_none()
                     && let Some(entry) = group.entry(&self.shared.me)
                 {

@@ -17,8 +17,6 @@ use helium_telemetry::Chain;
 
 /// The longest time for one request, whatever the lease's duration.
 const LONGEST: Duration = Duration::from_secs(5);
-/// After a refusal that another try won't change soon.
-const REFUSED_PAUSE: Duration = Duration::from_secs(3);
 
 /// What a write came to.
 #[derive(Debug)]
@@ -122,7 +120,7 @@ fn judge(error: &kube::Error, begins: bool) -> StoreDone {
         503 if begins && status.message.contains("store went back in time") => {
             StoreDone::NotYet(Duration::from_secs(after.unwrap_or(1)))
         }
-        400..500 if begins => StoreDone::NotYet(after.map_or(REFUSED_PAUSE, Duration::from_secs)),
+        // The machine looks again, and pauses the longer the more often that happens.
         400..500 => StoreDone::Refused,
         _ => StoreDone::Unknown,
     }
@@ -219,7 +217,7 @@ mod tests {
             (409, false, StoreDone::Refused),
             (404, true, StoreDone::Refused),
             (403, false, StoreDone::Refused),
-            (403, true, StoreDone::NotYet(REFUSED_PAUSE)),
+            (403, true, StoreDone::Refused),
             (500, false, StoreDone::Unknown),
             (503, true, StoreDone::Unknown),
             (504, true, StoreDone::Unknown),

@@ -59,7 +59,7 @@ func startFailover(env *harness.Env, databaseURL string, progress func(string)) 
 	if observerLink, err = harness.NewLink(database.Address()); err != nil {
 		return err
 	}
-	if observer, err = env.StartShim("observer", "debug", strings.Replace(databaseURL, database.Address(), observerLink.Address(), 1)); err != nil {
+	if observer, err = env.StartShim("observer", "debug", strings.Replace(databaseURL, database.Address(), observerLink.Address(), 1), setbacks); err != nil {
 		return err
 	}
 	if seer, err = startWitness("http://"+observer.Endpoint, "http://"+hostEndpoint); err != nil {

@@ -20,6 +20,9 @@ import (
 // startBound is how long a whole cluster may take to come up on a busy machine.
 const startBound = 2 * time.Minute
 
+// setbacks is the flag by which a kine-shim tells helium-apiserver that the store went back in time.
+const setbacks = "--incarnation-key=/helium/helium.dev/incarnations/store"
+
 // serviceName is the name by which an aggregator verifies helium-apiserver.
 const serviceName = "helium-apiserver.helium-system.svc"
 
@@ -224,7 +227,7 @@ func (c *cluster) startHelium(database string, store *harness.Store) (err error)
 		if database, err = c.databaseWay(database); err != nil {
 			return err
 		}
-		if c.store, err = c.env.StartShim(c.name+"-shim", "debug", database); err != nil {
+		if c.store, err = c.env.StartShim(c.name+"-shim", "debug", database, setbacks); err != nil {
 			return err
 		}
 		c.shim = c.store.Process

@@ -5,7 +5,7 @@ use helium_failover::lease;
 use helium_failover::machine::{Reason, State, Transition};
 use helium_failover::{GroupName, Token};
 
-use super::{Member, Standing};
+use super::{Member, Seen, Standing};
 use crate::failover::plan;
 use crate::failover::record::micro;
 use crate::failover::status::{
@@ -17,11 +17,28 @@ use crate::membership::Verdict;
 impl Member {
     /// Our entry in the group, as it should be.
     pub(super) fn entry(&self) -> MemberEntry {
-        MemberEntry {
-            cluster: self.shared.me.clone(),
+        let said = MemberEntry {
             rank: self.rank,
             ready: self.machine.ready(),
             address: self.address.clone(),
+            payload_hash: self
+                .payload
+                .as_ref()
+                .map(|payload| payload.hash().to_owned()),
+            ..MemberEntry::default()
+        };
+        // Before our object was read, what an earlier agent has said of it holds: a rank that isn't known is no rank, and a leader
+        // that seems to have none would be asked to hand over.
+        let earlier = match self.seen.own {
+            Seen::Unread => self
+                .view
+                .as_ref()
+                .and_then(|view| view.entry(&self.shared.me)),
+            _ => None,
+        };
+        let said = earlier.cloned().unwrap_or(said);
+        MemberEntry {
+            cluster: self.shared.me.clone(),
             state: self.machine.state().to_string(),
             reason: self.machine.reason().to_string(),
             message: self
@@ -33,10 +50,7 @@ impl Member {
             joined: Some(micro(self.joined.unwrap_or(self.since))),
             stands_for: self.machine.stands_for(),
             stopped: self.machine.stopped(),
-            payload_hash: self
-                .payload
-                .as_ref()
-                .map(|payload| payload.hash().to_owned()),
+            ..said
         }
     }
 

@@ -42,7 +42,8 @@ impl Handover {
             self.asked = None;
         }
         self.passed.retain(|_, until| !alarm.reached(*until));
-        let best = if group.paused {
+        // Who isn't in the group yet, or not any more, can't be compared with anybody.
+        let best = if group.paused || group.member(me).is_none() {
             None
         } else {
             ranking(group, me, true)

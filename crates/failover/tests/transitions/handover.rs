@@ -59,6 +59,27 @@ fn a_leader_asks_who_comes_first_and_stops_only_when_that_one_answers() {
     }
 }
 
+/// An agent that came back said of itself for a moment that it had no rank, and handed over to a lower one.
+#[test]
+fn a_leader_that_is_not_in_the_group_asks_nobody() {
+    let mut bench = Bench::new("east");
+    bench.leads();
+    bench.change(|group, _| group.members = vec![member("west", 10)]);
+    let asked = bench.asked.iter();
+    let named = asked.filter(|one| {
+        matches!(
+            one,
+            Action::Renew {
+                preferred: Some(_),
+                ..
+            }
+        )
+    });
+    assert_eq!(named.count(), 0);
+    bench.change(|group, _| group.members.push(member("east", 5)));
+    assert_eq!(asks(&bench).as_deref(), Some("west"));
+}
+
 #[test]
 fn one_that_does_not_answer_is_passed_over_for_a_while() {
     let mut bench = Bench::new("east");
