@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -66,6 +67,17 @@ var faultsExpected = []*regexp.Regexp{
 	regexp.MustCompile(`database was failed over or replaced, it may have lost what others have seen`),
 	regexp.MustCompile(`store continues at a new revision, everything older is compacted`),
 }
+
+// failoverExpected is what they warn of beyond that where a cluster's own
+// kube-apiserver is killed, too, and comes back before it knows its own rules.
+var failoverExpected = append(slices.Clone(faultsExpected),
+	regexp.MustCompile(`the store went back in time; no term of a failover group begins for a while`),
+	regexp.MustCompile(`checkpoint did not move, trying again`),
+	regexp.MustCompile(`kube_client::client::builder: failed with error client error`),
+	regexp.MustCompile(`kube_client::client: eof in poll`),
+	regexp.MustCompile(`watching the authentication settings failed`),
+	regexp.MustCompile(`authorization failed error=asking the host cluster whether the request is allowed`),
+)
 
 // Four kinds of programs, a copy of each in each of three clusters, elect a
 // leader each, while they are killed and paused, cut off and deprived of their

@@ -57,7 +57,10 @@ func runAll(m *testing.M) (code int, err error) {
 	}
 	code = m.Run()
 	expected := []*regexp.Regexp{storeDown}
-	if linked() {
+	switch {
+	case failing():
+		expected = failoverExpected
+	case linked():
 		expected = faultsExpected
 	}
 	defer stopFailover()
