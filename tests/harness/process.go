@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// stopGrace is how long a process may take to end after SIGTERM.
+// stopGrace is how long a process may take to end after it was asked to.
 const stopGrace = 10 * time.Second
 
 // Process is one server (or client) with its own process group.
@@ -43,6 +43,8 @@ type Spec struct {
 	Dir     string
 	// UID and GID, if not zero, are the user to run as (root only).
 	UID, GID uint32
+	// StopSignal is what asks it to end; SIGTERM by default.
+	StopSignal syscall.Signal
 }
 
 // spawner starts processes on one thread that never ends: the kernel ties
@@ -125,14 +127,18 @@ func (p *Process) Stop() error {
 	if ended, _ := p.Ended(); ended {
 		return nil
 	}
-	_ = p.Signal(syscall.SIGTERM)
+	signal := syscall.SIGTERM
+	if p.spec.StopSignal != 0 {
+		signal = p.spec.StopSignal
+	}
+	_ = p.Signal(signal)
 	select {
 	case <-p.done:
 		_ = p.Signal(syscall.SIGKILL) // what is left of its group
 		return nil
 	case <-time.After(stopGrace):
 		p.Kill()
-		return fmt.Errorf("%s did not stop within %v of SIGTERM", p.Name, stopGrace)
+		return fmt.Errorf("%s did not stop within %v of %v", p.Name, stopGrace, signal)
 	}
 }
 

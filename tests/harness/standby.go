@@ -33,7 +33,7 @@ func (p *Postgres) StartStandby(e *Env, name string) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	process, err := e.Start(Spec{Name: name, Path: filepath.Join(p.bin, "postgres"), Dir: dir, UID: uid, GID: gid, Args: []string{
+	process, err := e.Start(Spec{Name: name, Path: filepath.Join(p.bin, "postgres"), Dir: dir, UID: uid, GID: gid, StopSignal: fastShutdown, Args: []string{
 		"-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=300",
 	}})
 	if err != nil {

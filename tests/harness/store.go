@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -124,6 +125,9 @@ func httpOK(url string) func() error {
 	}
 }
 
+// fastShutdown ends a PostgreSQL server without waiting until its clients have gone.
+const fastShutdown = syscall.SIGINT
+
 // Postgres is a running PostgreSQL server with real fsync. Its superuser is
 // postgres with the password postgres.
 type Postgres struct {
@@ -169,7 +173,7 @@ func (e *Env) StartPostgres(name string, settings ...string) (*Postgres, error) 
 	for _, setting := range settings {
 		args = append(args, "-c", setting)
 	}
-	process, err := e.Start(Spec{Name: name, Path: filepath.Join(bin, "postgres"), Dir: dir, UID: uid, GID: gid, Args: args})
+	process, err := e.Start(Spec{Name: name, Path: filepath.Join(bin, "postgres"), Dir: dir, UID: uid, GID: gid, Args: args, StopSignal: fastShutdown})
 	if err != nil {
 		return nil, err
 	}
