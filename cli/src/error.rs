@@ -285,7 +285,7 @@ pub enum Error {
     /// A cluster has no MultiCluster in a group.
     #[error("{cluster} is no member of failover group {group}: {}", match members.as_slice() {
         [] => "nobody is".to_owned(),
-        members => members.join(", ") + " are",
+        members => format!("its members: {}", members.join(", ")),
     })]
     NoGroupMember {
         /// Which group.

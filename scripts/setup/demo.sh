@@ -259,6 +259,15 @@ payload_led_by() { # payload_led_by CLUSTER: it leads the group, as another one 
 	kube "$1" get deployment -n default webfront >/dev/null
 }
 
+stands_by() { # stands_by CLUSTER: it is a member that may lead, as another one shows it
+	local row
+	row=$(failover "${CLUSTERS[2]}" status webfront -n default) || return 1
+	printf '%s\n' "$row" | grep -Eq "^ *$1 .* Candidate" || {
+		printf '%s\n' "$row"
+		return 1
+	}
+}
+
 payload_only_in() { # payload_only_in CLUSTER: the others have none of it
 	local name
 	for name in "${CLUSTERS[@]}"; do
@@ -291,6 +300,7 @@ demo_failover() {
 		return
 	fi
 	wait_for "sheffield, in $high, leads" 60 payload_led_by "$high"
+	wait_for "newyork, in $low, stands by" 60 stands_by "$low"
 	payload_only_in "$high"
 	note "newyork in $low (rank 5), sheffield in $high (rank 10): the payload runs in $high, and there alone"
 	failover "$other" status | sed 's/^/      /'

@@ -6,7 +6,10 @@
 
 mod inputs;
 mod jobs;
+mod look;
+mod parting;
 mod report;
+mod requests;
 mod slot;
 mod sweeping;
 
@@ -16,9 +19,7 @@ use std::time::Duration;
 
 use helium_failover::kind::{DeadManSwitch, MemberEntry};
 use helium_failover::lease::LeaseView;
-use helium_failover::machine::{
-    Action, ClusterDone, Machine, Own, Phase, Reason, State, StoreDone, Transition as Change,
-};
+use helium_failover::machine::{ClusterDone, Machine, Phase, Reason, State, Transition as Change};
 use helium_failover::{Boot, ClusterName, GroupName, Timing, Token};
 use jiff::Timestamp;
 use kube::Client;
@@ -338,170 +339,6 @@ impl Member {
             .max(Duration::from_millis(1))
     }
 
-    /// Tells the machine what is new.
-    fn look(&mut self) {
-        let inputs = self.inputs.borrow_and_update().clone();
-        let now = clock::now();
-        let seen = std::mem::replace(&mut self.seen, inputs);
-        let news = !self.seen.own.is(&seen.own);
-        if news {
-            self.read_own();
-            self.see_own(now);
-        }
-        let alive = match (&self.seen.alive, &seen.alive) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (None, None) => true,
-            _ => false,
-        };
-        if news || !self.seen.group.is(&seen.group) || !alive {
-            self.see_group(now);
-        }
-        if !self.seen.lease.is(&seen.lease) {
-            match &self.seen.lease {
-                Seen::Unread => {}
-                Seen::Absent => self.machine.see_lease(now, None),
-                Seen::There(object) => {
-                    if let Ok(record) = serde_json::to_value(&**object) {
-                        let view = LeaseView::of(&record);
-                        self.keep_record(&view.version, record);
-                        self.machine.see_lease(now, Some(view));
-                    }
-                }
-            }
-        }
-    }
-
-    fn keep_record(&mut self, version: &str, record: Value) {
-        if self.records.iter().any(|(known, _)| known == version) {
-            return;
-        }
-        if self.records.len() >= RECORDS {
-            self.records.pop_front();
-        }
-        self.records.push_back((version.to_owned(), record));
-    }
-
-    fn read_own(&mut self) {
-        let found = self.seen.own.object().cloned();
-        let found = found.filter(|object| {
-            // Another object in this one's place is another member.
-            object.metadata.uid.as_deref() == Some(self.uid.as_str())
-        });
-        if let Some(object) = &found {
-            self.subject = Subject::of(object);
-        }
-        self.own = found;
-        let Some(object) = self.own.clone() else {
-            return;
-        };
-        let spec = match plan::spec(&object) {
-            Ok(spec) => spec,
-            Err(problem) => return self.complain(Some(problem)),
-        };
-        self.address.clone_from(&spec.service_address);
-        let rank = plan::rank(&spec);
-        if let Ok(rank) = rank {
-            self.rank = rank;
-        }
-        let mut problem = rank.err();
-        if self.text.as_ref() != Some(&spec.payload) {
-            match Payload::parse(&spec.payload, &self.group.namespace) {
-                Ok(payload) => {
-                    self.payload = Some(Arc::new(payload));
-                    self.text = Some(spec.payload);
-                }
-                Err(error) => {
-                    self.payload = None;
-                    self.text = None;
-                    problem = Some(Problem::new("InvalidPayload", error.to_string()));
-                }
-            }
-        }
-        self.complain(problem);
-    }
-
-    /// Notes what is wrong with the object, and tells it when it is new.
-    fn complain(&mut self, problem: Option<Problem>) {
-        if let Some(problem) = problem
-            .as_ref()
-            .filter(|new| self.problem.as_ref() != Some(new))
-        {
-            self.tell(true, problem.reason, "Read", &problem.message.clone());
-        }
-        self.problem = problem;
-    }
-
-    fn see_own(&mut self, now: Boot) {
-        if matches!(self.seen.own, Seen::Unread) {
-            return;
-        }
-        let Some(object) = &self.own else {
-            return self.machine.see_own(now, None);
-        };
-        // Nothing is begun for an object that could vanish without a word.
-        let deleted = plan::is_deleted(object);
-        if !plan::is_held(object) && !deleted && !self.machine.state().has_term() {
-            return;
-        }
-        let spec = plan::spec(object);
-        let own = Own {
-            ready: spec.is_ok_and(|spec| spec.ready) && !self.leaving,
-            deleted,
-            invalid: self.problem.is_some(),
-            payload: self
-                .payload
-                .as_ref()
-                .map(|payload| payload.hash().to_owned())
-                .unwrap_or_default(),
-            address: self.address.clone(),
-        };
-        self.machine.see_own(now, Some(own));
-    }
-
-    fn see_group(&mut self, now: Boot) {
-        let object = match &self.seen.group {
-            Seen::Unread => return,
-            Seen::Absent => {
-                self.view = None;
-                self.entry_written = None;
-                return self.machine.see_group(now, None);
-            }
-            Seen::There(object) => object,
-        };
-        let read = Group::read(object).and_then(|group| {
-            let view = group.view(self.seen.alive.as_deref())?;
-            Ok((group, view))
-        });
-        match read {
-            Ok((group, mut view)) => {
-                if self.own.is_some()
-                    && let Some(me) = view
-                        .members
-                        .iter_mut()
-                        .find(|member| member.cluster == self.shared.me)
-                {
-                    // Our entry follows our object, and may be behind it.
-                    me.rank = self.rank;
-                }
-                if self.joined.is_none()
-                    && let Some(entry) = group.entry(&self.shared.me)
-                {
-                    self.joined = entry.joined.as_deref().and_then(|time| time.parse().ok());
-                }
-                self.view = Some(group);
-                self.group_problem = None;
-                self.machine.see_group(now, Some(view));
-            }
-            // The last that was understood holds on.
-            Err(problem) => {
-                if self.group_problem.as_ref() != Some(&problem) {
-                    self.tell(true, problem.reason, "Read", &problem.message.clone());
-                }
-                self.group_problem = Some(problem);
-            }
-        }
-    }
-
     /// The MultiCluster that owns the payload.
     fn owner(&self) -> Owner {
         Owner {
@@ -582,40 +419,6 @@ impl Member {
             self.told.remove(0);
         }
         self.told.push(said);
-    }
-
-    /// The store has answered.
-    fn store_answered(&mut self, action: &Action, answer: super::store::Answer) {
-        self.store.end(true, Instant::now());
-        let now = clock::now();
-        if let Some(record) = answer.record {
-            let version = record["metadata"]["resourceVersion"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned();
-            self.keep_record(&version, record);
-        }
-        if matches!(action, Action::Renew { .. } | Action::Claim { .. }) {
-            self.shared
-                .metrics
-                .renewal(answer.took, matches!(answer.done, StoreDone::Written(_)));
-        }
-        if let Some(refusal) = answer.refusal {
-            warn!(group = %self.group, refusal, "the group's lease was refused");
-            let note = format!(
-                "the control plane refuses to write Lease {}/{}: {refusal}",
-                self.group.namespace,
-                self.group.lease()
-            );
-            self.tell_once("LeaseRefused", "Renew", &note);
-        }
-        self.machine.done_store(now, answer.sent, answer.done);
-        if let (Some(token), Some(sent)) = (self.machine.token(), self.machine.sent()) {
-            self.shared.memory.renewed(&self.group, token, sent);
-            if let Some((_, alive)) = self.alive.as_ref().filter(|(of, _)| *of == token) {
-                alive.send_replace(Some(sent));
-            }
-        }
     }
 
     /// Whether this member's work is done for good: its object is gone or going, and nothing is left.

@@ -6,7 +6,7 @@ use helium_failover::kind::{
     DeadManSwitch, FINALIZER, MULTI_CLUSTER_GROUP, MULTI_CLUSTER_KIND, MULTI_CLUSTER_VERSION,
     MULTI_CLUSTERS, MemberEntry,
 };
-use helium_failover::machine::{Action, ClusterDone, State, StoreDone};
+use helium_failover::machine::{Action, ClusterDone, State};
 use helium_failover::{Boot, Timing, Token};
 use helium_telemetry::Chain;
 use jiff::Timestamp;
@@ -24,12 +24,12 @@ use super::{Member, Seen, Standing};
 use crate::failover::payload::{
     ApplyOutcome, Failure, ForgetOutcome, Readiness, StopOutcome, SweepOutcome, TermContext,
 };
-use crate::failover::store::{self, Answer};
+use crate::failover::store::Answer;
 use crate::failover::switch::{self, LocalLease};
-use crate::failover::{clock, group, plan, record, status};
+use crate::failover::{clock, group, plan, status};
 
 /// Time for one write about ourselves.
-const REQUEST: Duration = Duration::from_secs(3);
+pub(super) const REQUEST: Duration = Duration::from_secs(3);
 /// How often the payload's readiness is looked at, until it is ready and then.
 const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
@@ -209,115 +209,6 @@ impl Member {
         while self.local.try_join_next().is_some() {}
         self.local
             .spawn(async move { switch::keep(lease, acknowledged, &stop).await });
-    }
-
-    fn act_at_store(&mut self, action: Action) {
-        self.store.begin();
-        let client = self.shared.clients.borrow().clone();
-        let group = self.group.clone();
-        let bound = store::bound(self.lease_duration(&action));
-        let record = match &action {
-            Action::Read => {
-                self.jobs.spawn(async move {
-                    let answer = store::read(client, &group, bound).await;
-                    Finished::Store(Box::new(action), answer)
-                });
-                return;
-            }
-            _ => self.record(&action),
-        };
-        let begins = matches!(action, Action::Claim { .. });
-        let Some(record) = record else {
-            // A record that isn't remembered any more is certainly not the newest.
-            let answer = Answer {
-                sent: clock::now(),
-                done: StoreDone::Refused,
-                record: None,
-                refusal: None,
-                took: Duration::ZERO,
-            };
-            self.jobs
-                .spawn(async move { Finished::Store(Box::new(action), answer) });
-            return;
-        };
-        self.jobs.spawn(async move {
-            let answer = store::write(client, &group, &record, bound, begins).await;
-            Finished::Store(Box::new(action), answer)
-        });
-    }
-
-    /// T of the term that an action is about.
-    fn lease_duration(&mut self, action: &Action) -> Duration {
-        if let Action::Claim { timing, .. } = action {
-            self.timing = Some(*timing);
-        }
-        self.timing
-            .map_or(Duration::from_secs(15), |timing| timing.lease)
-    }
-
-    /// The text of the lease that an action writes.
-    fn record(&self, action: &Action) -> Option<Value> {
-        let base = |version: &str| {
-            let mut records = self.records.iter();
-            records
-                .find(|(known, _)| known == version)
-                .map(|(_, record)| record)
-        };
-        let now = Timestamp::now();
-        let group = &self.group;
-        match action {
-            Action::Claim {
-                version,
-                reason,
-                mode,
-                timing,
-                dead_man,
-                unconfirmed,
-            } => {
-                let base = match version {
-                    Some(version) => Some(base(version)?),
-                    None => None,
-                };
-                let term = record::Begin {
-                    cluster: &self.shared.me,
-                    address: self.address.as_deref(),
-                    reason: *reason,
-                    mode: *mode,
-                    timing: *timing,
-                    dead_man: (*dead_man == DeadManSwitch::Probe).then(|| switch::takes(*timing)),
-                    unconfirmed,
-                };
-                Some(record::begun(base, group, &term, now))
-            }
-            Action::Renew {
-                version,
-                preferred,
-                unconfirmed,
-            } => Some(record::renewed(
-                base(version)?,
-                group,
-                preferred.as_ref(),
-                self.address.as_deref(),
-                unconfirmed,
-                now,
-            )),
-            Action::Release {
-                version,
-                token,
-                preferred,
-                reason,
-                unconfirmed,
-            } => Some(record::released(
-                base(version)?,
-                group,
-                *token,
-                preferred.as_ref(),
-                *reason,
-                unconfirmed,
-                now,
-            )),
-            _ => None,
-        }
     }
 
     /// Takes what came of a piece of work.
@@ -579,79 +470,5 @@ impl Member {
             let done = put_status(client, &object, old.as_ref(), &wanted).await;
             Finished::Status(wanted, done)
         });
-    }
-
-    /// Removes what is left of this member in the fleet, when nothing is left in the own cluster. Ends early when the agent does.
-    pub(super) async fn end(mut self, stop: &CancellationToken) {
-        let done = async {
-            while let Some(Ok(done)) = self.jobs.join_next().await {
-                self.take(done);
-            }
-            self.forget().await;
-            self.leave_group().await;
-            self.let_go().await;
-        };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = done => info!("a member of a failover group is gone"),
-        }
-    }
-
-    async fn forget(&mut self) {
-        while self.footprint {
-            let token = self.ended.unwrap_or(Token(i64::MAX));
-            match self.shared.site.forget(&self.group, token).await {
-                ForgetOutcome::Failed(failure) => {
-                    debug!(group = %self.group, %failure, "the footprint stays for now");
-                    tokio::time::sleep(REQUEST).await;
-                }
-                _ => self.footprint = false,
-            }
-        }
-        self.shared.memory.forget(&self.group);
-        self.shared.metrics.forget(&self.group);
-    }
-
-    async fn leave_group(&mut self) {
-        loop {
-            let client = self.shared.clients.borrow().clone();
-            if let Some(client) = client {
-                let done = group::put_entry(client, &self.group, &self.shared.me, None).await;
-                match done {
-                    Ok(true) => return,
-                    Err(kube::Error::Api(status)) if status.is_not_found() => return,
-                    Ok(false) => {}
-                    Err(error) => {
-                        debug!(group = %self.group, error = %Chain(&error), "leaving the group failed");
-                    }
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-    }
-
-    /// Takes the finalizer off an object that is being deleted and is still of this group.
-    async fn let_go(&mut self) {
-        loop {
-            let seen = self.inputs.borrow_and_update().own.clone();
-            let Some(object) = seen.object().cloned() else {
-                return;
-            };
-            let ours = object.metadata.uid.as_deref() == Some(self.uid.as_str())
-                && plan::group(&object).as_ref() == Ok(&self.group);
-            if !ours || !plan::is_deleted(&object) || !plan::is_held(&object) {
-                return;
-            }
-            let client = self.shared.clients.borrow().clone();
-            if let Some(client) = client
-                && let Err(error) = hold(client, &object, false).await
-            {
-                debug!(group = %self.group, error = %Chain(&error), "taking the finalizer off failed");
-            }
-            tokio::select! {
-                Ok(()) = self.inputs.changed() => {}
-                () = tokio::time::sleep(Duration::from_millis(500)) => {}
-            }
-        }
     }
 }
