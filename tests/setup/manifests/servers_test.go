@@ -70,7 +70,9 @@ func TestServersRunWithTheArgumentsAndCertificatesOfPods(t *testing.T) {
 	token := strings.TrimSpace(string(kubectl(t, nil, "create", "token", "helium-agent", "-n", "helium-system")))
 	for path, allowed := range map[string]bool{
 		"/apis/helium.dev/v1/sharedresourcedefinitions": true,
-		"/apis/coordination.helium.dev/v1/leases":       false,
+		"/apis/helium.dev/v1/failovergroups":            true,
+		"/apis/coordination.helium.dev/v1/leases":       true, // those of failover groups, wherever they are
+		"/apis/helium.dev/v1/jointokens":                false,
 	} {
 		request, err := http.NewRequest(http.MethodGet, "https://"+apiserverName+ports["8443"]+path, nil)
 		if err != nil {
