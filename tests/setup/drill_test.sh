@@ -39,10 +39,18 @@ nothing_left() {
 struck() { drill parts | grep -q ' ended$'; }
 
 test_a_fleet_is_drilled_and_healed() {
-	local tries=0
+	local name tries=0
 	trap stop_all EXIT
 	exits 0 setup --no-demo
 	kube cluster1 apply -f "$ROOT/manifests/failover/definition.yaml" >/dev/null
+	kube cluster1 wait --for=condition=Registered sharedresourcedefinition/multiclusters.kube-vip.io --timeout=90s >/dev/null
+	for name in cluster1 cluster2 cluster3; do
+		for ((tries = 0; tries < 60; tries++)); do
+			kube "$name" get multiclusters -A >/dev/null 2>&1 && break
+			sleep 0.5
+		done
+		kube "$name" get multiclusters -A >/dev/null
+	done
 	whole
 
 	# Times are the machine's; with others' tests beside it, it keeps them less well.
