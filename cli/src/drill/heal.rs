@@ -15,6 +15,10 @@ use crate::options::LinkMode;
 const RELAY_WITHIN: Duration = Duration::from_secs(10);
 /// How long a process must go on running to count as started: one that can't run ends sooner.
 const RUNS_FOR: Duration = Duration::from_millis(300);
+/// How often a part that ends again is started: an API server ends while what it asks first isn't there yet.
+const STARTS: usize = 20;
+/// Pause between two starts.
+const START_AGAIN: Duration = Duration::from_millis(500);
 
 /// What is broken, for people.
 pub(crate) async fn broken(fleet: &Fleet) -> Vec<String> {
@@ -72,6 +76,7 @@ pub(crate) async fn heal(fleet: &Fleet) -> Result<Vec<String>> {
     }
     if !healed.is_empty() {
         tokio::time::sleep(RUNS_FOR).await;
+        start_again(fleet).await;
     }
     failed.extend(broken(fleet).await);
     failed.sort();
@@ -80,5 +85,24 @@ pub(crate) async fn heal(fleet: &Fleet) -> Result<Vec<String>> {
         Ok(healed)
     } else {
         Err(DrillError::NotHealed { what: failed }.into())
+    }
+}
+
+/// Starts what has ended again, until all of it runs on or it was tried often enough.
+async fn start_again(fleet: &Fleet) {
+    for _ in 1..STARTS {
+        let mut ended = fleet.parts();
+        ended.retain(|part| part.life == Life::Ended);
+        if ended.is_empty() {
+            return;
+        }
+        tokio::time::sleep(START_AGAIN).await;
+        for part in ended {
+            // What still doesn't run is told at the end.
+            if let Err(error) = fleet.start(&part.name) {
+                tracing::debug!(part = part.name, %error, "a part can't be started");
+            }
+        }
+        tokio::time::sleep(RUNS_FOR).await;
     }
 }

@@ -2,56 +2,21 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+pub(crate) use helium_testkit::Ended;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// How a command ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Ended {
-    /// What it printed, if it went well.
-    #[track_caller]
-    pub(crate) fn good(self) -> String {
-        assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
-        self.stdout
-    }
-
-    /// What it complained of, under this code.
-    #[track_caller]
-    pub(crate) fn refused(self, code: &str) -> String {
-        assert_eq!(self.code, Some(1), "{}{}", self.stdout, self.stderr);
-        let named = format!("(code {code}: docs/errors/{code}.md)");
-        assert!(self.stderr.contains(&named), "{}", self.stderr);
-        self.stderr
-    }
-}
-
 /// Runs `helium drill`.
 pub(crate) fn drill(arguments: &[&str]) -> Ended {
-    let output = Command::new(env!("CARGO_BIN_EXE_helium"))
-        .arg("drill")
-        .args(arguments)
-        .env_remove("HELIUM_FLEET")
-        .stdin(Stdio::null())
-        .output();
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = output.expect("helium runs");
-    Ended {
-        code: status.code(),
-        stdout: String::from_utf8_lossy(&stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&stderr).into_owned(),
-    }
+    Ended::of(
+        Command::new(env!("CARGO_BIN_EXE_helium"))
+            .arg("drill")
+            .args(arguments)
+            .env_remove("HELIUM_FLEET"),
+    )
 }
 
 /// Waits until something is so.
