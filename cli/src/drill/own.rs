@@ -162,11 +162,19 @@ pub(crate) async fn remove(sites: &[Site]) -> Result<()> {
     let group = group();
     let refused = |site: &Site, refusal| site.refused("removing the drill's group", refusal);
     let member = format!("{}/{MEMBER}", site::members_path(&group));
-    for site in sites {
-        let deleted = site.delete(&member).await;
-        deleted.map_err(|refusal| refused(site, refusal))?;
-    }
     let until = tokio::time::Instant::now() + REMOVED_WITHIN;
+    for site in sites {
+        // A cluster that was healed a moment ago answers a moment later.
+        loop {
+            match site.delete(&member).await {
+                Ok(_) => break,
+                Err(_) if tokio::time::Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                Err(refusal) => return Err(refused(site, refusal)),
+            }
+        }
+    }
     for site in sites {
         loop {
             let left = site.read_any(&member).await;
