@@ -68,7 +68,7 @@ test_a_fleet_is_drilled_and_healed() {
 	# Killed in the middle, it heals nothing itself.
 	: >"$T/killed"
 	# Not by way of the function: its shell would be killed, and the drill go on.
-	"$HELIUM_SERVERS/helium" drill run --fleet "$T/state" --rounds 1 --seed 2 --scenario kill-cluster >>"$T/killed" 2>&1 &
+	"$HELIUM_SERVERS/helium" drill run --fleet "$T/state" --rounds 1 --seed 2 --scenario kill-agent >>"$T/killed" 2>&1 &
 	DRILL_PID=$!
 	until struck; do
 		tries=$((tries + 1))

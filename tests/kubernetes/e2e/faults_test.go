@@ -66,12 +66,12 @@ var faultsExpected = []*regexp.Regexp{
 	// A standby that takes over may lack what the last primary had acknowledged; it can't be asked.
 	regexp.MustCompile(`database was failed over or replaced, it may have lost what others have seen`),
 	regexp.MustCompile(`store continues at a new revision, everything older is compacted`),
+	regexp.MustCompile(`the store went back in time; no term of a failover group begins for a while`),
 }
 
 // failoverExpected is what they warn of beyond that where a cluster's own
 // kube-apiserver is killed, too, and comes back before it knows its own rules.
 var failoverExpected = append(slices.Clone(faultsExpected),
-	regexp.MustCompile(`the store went back in time; no term of a failover group begins for a while`),
 	regexp.MustCompile(`checkpoint did not move, trying again`),
 	regexp.MustCompile(`kube_client::client::builder: failed with error client error`),
 	regexp.MustCompile(`kube_client::client: eof in poll`),
