@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -78,27 +79,9 @@ func TestFailoverWhateverHappens(t *testing.T) {
 
 // writeFailoverReport keeps a history with its report and picture in a folder.
 func writeFailoverReport(f *history.Failover, dir, name string) error {
-	for _, part := range []struct {
-		extension string
-		write     func(file *os.File) error
-	}{
-		{".json", func(file *os.File) error { return f.Write(file) }},
-		{".md", func(file *os.File) error { return history.FailoverReport(file, f, name+".svg") }},
-		{".svg", func(file *os.File) error { return history.FailoverTimeline(file, f) }},
-	} {
-		file, err := os.Create(filepath.Join(dir, name+part.extension))
-		if err != nil {
-			return err
-		}
-		if err := part.write(file); err != nil {
-			file.Close()
-			return err
-		}
-		if err := file.Close(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return keepReport(dir, name, f.Write,
+		func(w io.Writer) error { return history.FailoverReport(w, f, name+".svg") },
+		func(w io.Writer) error { return history.FailoverTimeline(w, f) })
 }
 
 // What the fence is for: the agent of a fast group's leader is paused for longer than its lease, and

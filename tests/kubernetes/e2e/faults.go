@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"math/rand"
 	"os"
 	"path/filepath"
@@ -258,14 +259,17 @@ func (r *ordeal) finish(title string) (*history.History, error) {
 
 // writeReport keeps a history with its report and picture in a folder.
 func writeReport(h *history.History, dir, name string) error {
+	return keepReport(dir, name, h.Write,
+		func(w io.Writer) error { return history.Report(w, h, name+".svg") },
+		func(w io.Writer) error { return history.Timeline(w, h) })
+}
+
+// keepReport writes a history, its report and its picture as files of one name.
+func keepReport(dir, name string, kept, report, picture func(w io.Writer) error) error {
 	for _, part := range []struct {
 		extension string
-		write     func(file *os.File) error
-	}{
-		{".json", func(file *os.File) error { return h.Write(file) }},
-		{".md", func(file *os.File) error { return history.Report(file, h, name+".svg") }},
-		{".svg", func(file *os.File) error { return history.Timeline(file, h) }},
-	} {
+		write     func(w io.Writer) error
+	}{{".json", kept}, {".md", report}, {".svg", picture}} {
 		file, err := os.Create(filepath.Join(dir, name+part.extension))
 		if err != nil {
 			return err
